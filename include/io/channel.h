@@ -1,0 +1,95 @@
+/*
+ * Byte channels: one vtable over sockets, pipes, files, commands and memory.
+ *
+ * A channel has one reader and one writer at a time; io_channel_shutdown() may be
+ * called from any thread at any time and makes blocked calls return.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FERRY_IO_CHANNEL_H
+#define FERRY_IO_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "util/error.h"
+
+typedef struct IOChannel IOChannel;
+
+typedef enum IOShutdown { IO_SHUTDOWN_READ, IO_SHUTDOWN_WRITE, IO_SHUTDOWN_BOTH } IOShutdown;
+
+typedef struct IOChannelClass {
+    const char *name; /* "socket", "fd", "file", "exec", "tls", "buffer" */
+    bool seekable;
+    bool two_way;     /* bytes can come back on it (may be refined per channel) */
+    /*
+     * At least one byte moved: the count; read at end of stream: 0; failure: -1 with
+     * errp set.  Wait (poll) as long as it takes, also on non-blocking descriptors.
+     */
+    ssize_t (*readv)(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
+    ssize_t (*writev)(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
+    ssize_t (*pread)(IOChannel *ioc, void *buf, size_t len, uint64_t offset, Error **errp);
+    ssize_t (*pwrite)(IOChannel *ioc, const void *buf, size_t len, uint64_t offset, Error **errp);
+    int64_t (*seek)(IOChannel *ioc, int64_t offset, int whence, Error **errp);
+    bool (*shutdown)(IOChannel *ioc, IOShutdown how, Error **errp);
+    bool (*close)(IOChannel *ioc, Error **errp); /* exec: waits for the child, its failure is an error */
+    void (*free)(IOChannel *ioc);
+} IOChannelClass;
+
+struct IOChannel {
+    const IOChannelClass *klass;
+    gint ref;       /* atomic */
+    char *name;     /* for messages: "migration-main", owned */
+    int fd_in, fd_out; /* descriptors to read from / write to, -1: none; owned by the class */
+    bool two_way;
+    int quit_fd;    /* eventfd that makes blocked pipe IO return; owned, -1: none */
+};
+
+IOChannel *io_channel_ref(IOChannel *ioc);
+void io_channel_unref(IOChannel *ioc);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(IOChannel, io_channel_unref)
+void io_channel_set_name(IOChannel *ioc, const char *name);
+
+ssize_t io_channel_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
+ssize_t io_channel_writev(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
+/* All bytes or failure; read: 1 done, 0 clean end before the first byte, -1 error. */
+int io_channel_read_all(IOChannel *ioc, void *buf, size_t len, Error **errp);
+bool io_channel_writev_all(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
+bool io_channel_shutdown(IOChannel *ioc, IOShutdown how, Error **errp);
+bool io_channel_close(IOChannel *ioc, Error **errp);
+
+/* Constructors; fds pass to the channel. */
+IOChannel *io_channel_socket_new(int fd);
+/* Pipe, socket or file by descriptor: a socket becomes a socket channel. */
+IOChannel *io_channel_fd_new(int fd, Error **errp);
+IOChannel *io_channel_file_new(const char *path, int flags, int mode, Error **errp);
+/* argv is NULL-terminated; flags O_RDONLY (its stdout), O_WRONLY (its stdin) or O_RDWR. */
+IOChannel *io_channel_command_new(const char *const argv[], int flags, Error **errp);
+
+/* Socket addresses as in QMP SocketAddress. */
+typedef enum SocketType { SOCKET_INET, SOCKET_UNIX, SOCKET_VSOCK, SOCKET_FD } SocketType;
+typedef struct SocketAddr {
+    SocketType type;
+    char *host, *port;              /* inet; vsock: cid and port */
+    uint16_t to;                    /* inet: last port to try when listening, 0: only `port` */
+    bool ipv4, ipv6, has_ipv4, has_ipv6, keep_alive;
+    char *path;                     /* unix */
+    bool abstract, tight;
+    char *fd;                       /* SOCKET_FD: number or name given with getfd */
+} SocketAddr;
+void socket_addr_free(SocketAddr *a);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SocketAddr, socket_addr_free)
+SocketAddr *socket_addr_copy(const SocketAddr *a);
+/* "tcp:H:P[,to=N,ipv4=on]", "unix:PATH", "vsock:CID:PORT", "fd:N" */
+SocketAddr *socket_addr_parse(const char *str, Error **errp);
+char *socket_addr_to_str(const SocketAddr *a);
+/* Blocking connect / bind+listen; returns a descriptor (close-on-exec) or -1. */
+int socket_connect(const SocketAddr *a, Error **errp);
+int socket_listen(const SocketAddr *a, int backlog, Error **errp);
+SocketAddr *socket_local_addr(int fd, Error **errp); /* what a listener was bound to */
+int socket_accept(int listen_fd, Error **errp);      /* close-on-exec, TCP_NODELAY */
+
+#endif
