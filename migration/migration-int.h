@@ -1,0 +1,166 @@
+/*
+ * One migration, as the files of this folder share it (nothing outside migration/
+ * includes this; the public header is include/migration/migration.h).
+ *
+ * A Migration is one attempt on one side.  migration.c owns the only pointer to
+ * each side's current one; every thread gets its Migration as an argument.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FERRY_MIGRATION_INT_H
+#define FERRY_MIGRATION_INT_H
+
+#include <glib.h>
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/channel.h"
+#include "migration/stream.h"
+#include "stats.h"
+#include "system/runstate.h"
+#include "util/error.h"
+
+typedef struct Migration Migration;
+typedef struct RamSource RamSource;          /* ram.h */
+typedef struct RamDest RamDest;              /* ram.h */
+typedef struct PostcopySource PostcopySource; /* postcopy-ram/postcopy.h */
+typedef struct PostcopyDest PostcopyDest;    /* postcopy-ram/postcopy.h */
+typedef struct ReturnPath ReturnPath;        /* return-path.h: the source's end */
+typedef struct ReturnPathSend ReturnPathSend; /* return-path.h: the destination's end */
+typedef struct MigConfig MigConfig;          /* config.h */
+typedef struct MigStateMachine MigStateMachine; /* state.h */
+typedef struct MigChannelAddr MigChannelAddr; /* channel.h */
+typedef struct LoadState LoadState;          /* loadvm.c */
+typedef struct MigListener MigListener;      /* channel.h */
+
+/*
+ * Who may touch a field:
+ *   [c] constant once the threads run            [L] machine lock
+ *   [m] the source's migration thread            [i] the thread that reads the main
+ *   [a] atomic; any thread                           stream: incoming, then listen
+ *   [t] its own lock, inside the object          [E] error_lock
+ */
+struct Migration {
+    /* ---- configuration ---- */
+    bool source;               /* [c] side */
+    const MigConfig *config;   /* [c] options frozen at the start; owned */
+    char *uri;                 /* [c] where to/from, for messages */
+    bool exit_on_error;        /* [c] destination */
+
+    /* ---- life ---- */
+    MigStateMachine *state;    /* [t] status and its legal moves */
+    GThread *thread;           /* [L] migration / incoming */
+    Error *error;              /* [E] the first error, for error-desc */
+    GMutex error_lock;
+    int cancel;                /* [a] source: leave as soon as possible */
+    int threads_done;          /* [a] 1: `thread` has nothing left to do; it may be joined */
+
+    /* ---- channel ---- */
+    IOChannel *channel;        /* [c] main channel; shutdown from any thread */
+    Stream *out;               /* [m] source: main stream */
+    Stream *in;                /* [i] destination: main stream */
+    ReturnPath *return_path;   /* source: [c] after setup; NULL: none */
+    ReturnPathSend *rp_send;   /* destination: [t]; NULL before OPEN_RETURN_PATH */
+
+    /* ---- source ---- */
+    RamSource *ram;            /* ram.h says which part is whose */
+    PostcopySource *postcopy;  /* NULL unless postcopy-ram */
+    int start_postcopy;        /* [a] migrate-start-postcopy was given */
+    bool in_postcopy;          /* [m] the switch was made */
+    GCond continue_cond;       /* [E] migrate-continue, cancel */
+    bool continue_given;       /* [E] */
+    RunState old_run_state;    /* [m] before the stop */
+    bool vm_was_running;       /* [m] */
+    bool machine_stopped;      /* [m] we stopped it, and answer for it */
+    JsonBuilder *vmdesc;       /* [m] NULL: none is sent */
+
+    /* ---- destination ---- */
+    MigListener *listener;     /* [L] while waiting */
+    RamDest *ram_dest;         /* ram.h */
+    LoadState *load;           /* [i] section ids seen on this stream */
+    PostcopyDest *postcopy_dest; /* NULL until POSTCOPY_ADVISE */
+
+    MigStats stats;            /* [a] counters */
+};
+
+/* ---- migration.c: lifecycle; owner of the pointers (machine lock) ---- */
+
+Migration *migration_source_current(void);      /* NULL: none was ever started */
+Migration *migration_destination_current(void);
+/* First error wins; err is consumed.  Any thread. */
+void migration_set_error(Migration *m, Error *err);
+/* A copy, or NULL.  Any thread. */
+Error *migration_get_error(Migration *m);
+bool migration_cancelled(const Migration *m);
+/* Shut every channel of m down, so that no thread of it stays blocked.  Any thread. */
+void migration_shutdown_channels(Migration *m);
+
+/* ---- src-main.c: the migration thread ---- */
+
+void *src_main(void *migration);
+/* Wake the thread out of its sleeps (rate limit, pre-switchover).  Any thread. */
+void src_wake(Migration *m);
+
+/* ---- dst-main.c: the incoming thread ---- */
+
+void *dst_main(void *migration);
+/*
+ * The load is over.  Precopy: called by the incoming thread; postcopy: by the listen
+ * thread after EOF (err NULL) or its failure.  err is consumed.  Sends SHUT, sets
+ * the final state, exits the program if that is asked for.
+ */
+void dst_finish(Migration *m, Error *err);
+/*
+ * Ask the main thread to start the machine as the source's run state says (globalstate).
+ * in postcopy: from POSTCOPY_RUN.  Any thread.
+ */
+void dst_start_machine(Migration *m);
+
+/* ---- savevm.c: writes sections ---- */
+
+/* Header, CONFIGURATION. */
+void savevm_send_header(Migration *m, Stream *s);
+/* COMMAND element with its payload; flushed at once. */
+void savevm_send_command(Stream *s, unsigned cmd, const void *payload, uint16_t len);
+void savevm_send_open_return_path(Stream *s);
+void savevm_send_ping(Stream *s, uint32_t cookie);
+/* len < 4 GiB. */
+void savevm_send_packaged(Stream *s, const void *blob, size_t len);
+/* SECTION_START of every live thing. */
+bool savevm_setup(Migration *m, Error **errp);
+/* One SECTION_PART of every live thing that has something to send. */
+bool savevm_iterate(Migration *m, Error **errp);
+/*
+ * SECTION_END of live things.  `postcopied`: false takes those that are not left for
+ * postcopy (all, in precopy), true takes the rest, at the end of postcopy.
+ */
+bool savevm_complete_live(Migration *m, bool postcopied, Error **errp);
+/*
+ * SECTION_FULL of all device state to s (the main stream or a PACKAGED blob).  Machine
+ * lock held, machine stopped.  The JSON goes to m->vmdesc if there is one.
+ */
+bool savevm_save_devices(Migration *m, Stream *s, Error **errp);
+void savevm_send_eof(Stream *s);
+void savevm_send_vmdesc(Migration *m, Stream *s);
+
+/* ---- loadvm.c: reads elements ---- */
+
+typedef enum LoadResult {
+    LOAD_ERROR,   /* errp set */
+    LOAD_EOF,     /* EOF element */
+    LOAD_END,     /* end of a PACKAGED blob */
+    LOAD_QUIT,    /* POSTCOPY_RUN: every nested level returns, the listen thread owns the stream */
+} LoadResult;
+
+LoadState *loadvm_new(void);
+void loadvm_free(LoadState *ls);
+/* Header and CONFIGURATION. */
+bool loadvm_header(Migration *m, Stream *s, Error **errp);
+/*
+ * Read elements of s (main stream, or a PACKAGED blob when `blob`) until one ends it.
+ * Takes the machine lock around device state; RAM is loaded without it.
+ */
+LoadResult loadvm_run(Migration *m, Stream *s, bool blob, Error **errp);
+
+#endif
