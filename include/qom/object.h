@@ -25,7 +25,7 @@ struct Object {
     const TypeInfo *type;
     char *name;          /* last part of the path; NULL while outside the tree */
     Object *parent;
-    GPtrArray *children; /* of Object*, in insertion order; may be NULL */
+    GPtrArray *children; /* of Object *, in insertion order; may be NULL */
     int ref;
     bool realized;       /* properties are frozen */
 };
@@ -135,5 +135,12 @@ static inline Object *object_user_by_id(const char *id)
  */
 void global_property_add(const char *driver, const char *prop, const char *value);
 bool object_apply_globals(Object *obj, Error **errp);
+/* Warn about every -global that no object took, once the machine is complete. */
+void global_properties_warn_unused(void);
+
+/* A letter, then letters, digits, '-', '.', '_'. */
+bool object_id_wellformed(const char *id);
+/* Set each member of props but those in skip (NULL-terminated, or NULL); strings are parsed. */
+bool object_set_members(Object *obj, JsonObject *props, const char *const *skip, Error **errp);
 
 #endif
