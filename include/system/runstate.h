@@ -60,6 +60,7 @@ RunState runstate_get(void);
 bool runstate_is_running(void);
 bool runstate_check(RunState s);
 void runstate_set(RunState s);
+bool runstate_transition_legal(RunState from, RunState to);
 
 /*
  * Start/stop the guest.  Machine lock held (it is dropped while vCPUs are waited
@@ -100,6 +101,7 @@ extern PanicAction panic_action;
 /* Reset handlers, in registration order.  Machine lock held, vCPUs stopped. */
 void reset_handler_add(void (*fn)(void *opaque), void *opaque);
 void reset_handler_remove(void (*fn)(void *opaque), void *opaque);
+void reset_handlers_run(void); /* the handlers only; system_reset() is what callers want */
 void system_reset(ShutdownCause cause);
 
 /*

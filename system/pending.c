@@ -1,0 +1,8 @@
+/* Weak stand-ins while folders land; removed when all are there. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "accel/accel.h"
+#include "monitor/monitor.h"
+__attribute__((weak)) const AccelOps *accel;
+__attribute__((weak)) void qmp_event_emit(const char *name, JsonObject *data)
+{
+    g_clear_pointer(&data, json_object_unref);
+}
