@@ -60,6 +60,23 @@ int io_channel_read_all(IOChannel *ioc, void *buf, size_t len, Error **errp);
 bool io_channel_writev_all(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
 bool io_channel_shutdown(IOChannel *ioc, IOShutdown how, Error **errp);
 bool io_channel_close(IOChannel *ioc, Error **errp);
+/*
+ * Size of the kernel's send queue: large for throughput (precopy), small so that an urgent
+ * page does not wait behind background ones (postcopy).  Best effort; no effect on channels
+ * without one.
+ */
+void io_channel_set_send_buffer(IOChannel *ioc, size_t bytes);
+void io_channel_set_recv_buffer(IOChannel *ioc, size_t bytes);
+/* Seekable channels only (klass->seekable); -1 / false with errp set otherwise. */
+int64_t io_channel_seek(IOChannel *ioc, int64_t offset, int whence, Error **errp);
+ssize_t io_channel_pread(IOChannel *ioc, void *buf, size_t len, uint64_t offset, Error **errp);
+ssize_t io_channel_pwrite(IOChannel *ioc, const void *buf, size_t len, uint64_t offset,
+                          Error **errp);
+/*
+ * Wait until a read would not block (true) or until timeout_ms (-1: no limit) is over
+ * (false).  Channels without a descriptor are always ready.
+ */
+bool io_channel_wait_readable(IOChannel *ioc, int timeout_ms);
 
 /* Constructors; fds pass to the channel. */
 IOChannel *io_channel_socket_new(int fd);
@@ -68,6 +85,10 @@ IOChannel *io_channel_fd_new(int fd, Error **errp);
 IOChannel *io_channel_file_new(const char *path, int flags, int mode, Error **errp);
 /* argv is NULL-terminated; flags O_RDONLY (its stdout), O_WRONLY (its stdin) or O_RDWR. */
 IOChannel *io_channel_command_new(const char *const argv[], int flags, Error **errp);
+/* Memory: reads data[0..len) (copied), then what was written to it. */
+IOChannel *io_channel_buffer_new(const void *data, size_t len);
+/* Bytes written and not yet read; valid until the next IO. */
+const void *io_channel_buffer_data(IOChannel *ioc, size_t *ret_len);
 
 /* Socket addresses as in QMP SocketAddress. */
 typedef enum SocketType { SOCKET_INET, SOCKET_UNIX, SOCKET_VSOCK, SOCKET_FD } SocketType;
@@ -88,6 +109,8 @@ SocketAddr *socket_addr_parse(const char *str, Error **errp);
 char *socket_addr_to_str(const SocketAddr *a);
 /* Blocking connect / bind+listen; returns a descriptor (close-on-exec) or -1. */
 int socket_connect(const SocketAddr *a, Error **errp);
+/* As socket_connect(), but fails when cancel_fd (an eventfd, -1: none) becomes readable. */
+int socket_connect_cancellable(const SocketAddr *a, int cancel_fd, Error **errp);
 int socket_listen(const SocketAddr *a, int backlog, Error **errp);
 SocketAddr *socket_local_addr(int fd, Error **errp); /* what a listener was bound to */
 int socket_accept(int listen_fd, Error **errp);      /* close-on-exec, TCP_NODELAY */

@@ -1,0 +1,76 @@
+/*
+ * Where a migration's channel comes from: addresses (URI, QMP), outgoing connections
+ * and incoming listeners.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FERRY_MIGRATION_CHANNEL_H
+#define FERRY_MIGRATION_CHANNEL_H
+
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/channel.h"
+#include "util/error.h"
+
+typedef enum MigTransport { MIG_TRANSPORT_SOCKET, MIG_TRANSPORT_EXEC, MIG_TRANSPORT_FILE } MigTransport;
+
+typedef struct MigrateAddress {
+    MigTransport transport;
+    SocketAddr *socket;  /* MIG_TRANSPORT_SOCKET (fd: included) */
+    char **args;         /* MIG_TRANSPORT_EXEC, NULL-terminated */
+    char *filename;      /* MIG_TRANSPORT_FILE */
+    uint64_t offset;
+} MigrateAddress;
+
+void migrate_address_free(MigrateAddress *a);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigrateAddress, migrate_address_free)
+MigrateAddress *migrate_address_copy(const MigrateAddress *a);
+/* "tcp:H:P", "unix:PATH", "vsock:CID:PORT", "fd:NAME", "exec:COMMAND", "file:NAME[,offset=N]" */
+MigrateAddress *migrate_address_parse(const char *uri, Error **errp);
+/* A QMP MigrationAddress. */
+MigrateAddress *migrate_address_from_json(JsonObject *addr, Error **errp);
+/* A QMP list of MigrationChannel: exactly one, of channel-type main. */
+MigrateAddress *migrate_address_from_channels(JsonArray *channels, Error **errp);
+/*
+ * From the arguments of migrate and migrate-incoming: exactly one of the two; NULL: not given.
+ */
+MigrateAddress *migrate_address_from_args(const char *uri, JsonArray *channels, Error **errp);
+/* Argument of -incoming: URI, a MigrationChannel as JSON, or as dotted keys. */
+MigrateAddress *migrate_address_from_option(const char *arg, Error **errp);
+char *migrate_address_to_str(const MigrateAddress *a); /* for messages */
+
+/* QMP SocketAddress of a bound or connected socket, new reference. */
+JsonObject *socket_addr_to_json(const SocketAddr *a);
+SocketAddr *socket_addr_from_json(JsonObject *o, Error **errp);
+
+/*
+ * An outgoing connection in three steps, so that the monitor stays live and cancel
+ * works: made in the main thread (machine lock; takes over a named descriptor),
+ * connected in the migration thread, cancelled from any thread.
+ */
+typedef struct MigConnector MigConnector;
+MigConnector *mig_connector_new(const MigrateAddress *a, Error **errp);
+/* Blocks.  The channel belongs to the caller; NULL also when cancelled. */
+IOChannel *mig_connector_connect(MigConnector *c, Error **errp);
+/* Any thread: a running or later connect fails with "cancelled". */
+void mig_connector_cancel(MigConnector *c);
+void mig_connector_free(MigConnector *c);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigConnector, mig_connector_free)
+
+/*
+ * Incoming: calls accepted(ioc, opaque) in the main thread under the machine lock for
+ * every connection (ioc belongs to the callee); once for fd, exec and file, when the
+ * first bytes can be read.  Machine lock, main thread.
+ */
+typedef struct MigListener MigListener;
+typedef void MigAccepted(IOChannel *ioc, void *opaque);
+MigListener *mig_listener_new(const MigrateAddress *a, MigAccepted *accepted, void *opaque,
+                              Error **errp);
+/* Stop listening; accepted channels live on.  May be called from accepted(). */
+void mig_listener_free(MigListener *l);
+/* QMP list of SocketAddress that it listens on; empty for fd, exec and file.  New reference. */
+JsonArray *mig_listener_addresses(const MigListener *l);
+
+#endif
