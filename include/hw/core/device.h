@@ -19,6 +19,13 @@
 
 typedef struct DeviceState DeviceState;
 
+/* A place to plug devices into; the machine makes them, they live as long as it. */
+typedef struct Bus {
+    const char *type;         /* "ISA", "IDE" */
+    char *name;               /* "isa.0" */
+    struct Bus *next;
+} Bus;
+
 typedef struct DeviceClass {
     const char *desc;
     const char *bus;              /* bus type it plugs into: "ISA", "IDE", "PCI"; NULL: none */
@@ -41,16 +48,24 @@ struct DeviceState {
     IRQLine **gpio_out;       /* each points at a line inside the device struct */
     int n_gpio_out;
     JsonObject *opts;         /* -device arguments as given, or NULL */
+    const Bus *bus;           /* NULL: none */
+    bool hotplugged;
+    Error *new_error;         /* from device_new(): a -global that does not fit */
     DeviceState *next;        /* list of realized devices, creation order; machine lock */
 };
 
 /*
- * Make a device of `type`; put it at /machine/peripheral/ID, peripheral-anon or
- * (id NULL and by the machine) /machine/unattached/device[N].
+ * Make a device of `type` with defaults and -global applied; one reference, which
+ * device_realize() leaves with the caller.  Then set properties (object_property_*).
  */
 DeviceState *device_new(const char *type);
-/* Set properties, realize, register reset and vmstate.  Consumes nothing on failure. */
+/*
+ * Put it at /machine/unattached/device[N] unless it is in the tree, realize it,
+ * register reset and vmstate.  Consumes nothing on failure.
+ */
 bool device_realize(DeviceState *dev, Error **errp);
+/* device_new() + device_realize(); the tree owns the device.  NULL on failure. */
+DeviceState *device_create(const char *type, Error **errp);
 void device_unrealize(DeviceState *dev);
 static inline const DeviceClass *device_class(const DeviceState *dev)
 {
@@ -68,6 +83,15 @@ void device_init_gpio_in(DeviceState *dev, IRQHandler *handler, int n);
 void device_init_gpio_out(DeviceState *dev, IRQLine **lines, int n);
 IRQLine *device_get_gpio_in(DeviceState *dev, int n);
 void device_connect_gpio_out(DeviceState *dev, int n, IRQLine *to);
+
+/* Anything of the machine's own that has no id: /machine/unattached/device[N]. */
+void device_add_unattached(Object *obj);
+
+/* Buses, in creation order.  Machine lock. */
+const Bus *bus_new(const char *type, const char *name);
+const Bus *bus_first(void);
+const Bus *bus_by_name(const char *name);
+const Bus *bus_by_type(const char *type); /* first one, or NULL */
 
 /* HMP info qtree: text, free with g_free(). */
 char *device_tree_describe(void);

@@ -30,24 +30,30 @@ typedef struct MachineClass {
     bool numa_mem_supported;
     bool (*init)(MachineState *m, Error **errp);
     const char *family;         /* "pc", "q35", "none" */
+    const char *parent_type;    /* QOM type of the family, NULL: TYPE_MACHINE */
 } MachineClass;
 
 /* Object at /machine.  Properties are the ones a manager passes with -machine. */
 struct MachineState {
     Object obj;
     const MachineClass *mc;
-    uint64_t ram_size;
+    uint64_t ram_size;          /* -m; 0: not given, machine_create() settles it */
     RAMBlock *ram;              /* from the backend or made by default; NULL when ram_size 0 */
     SMPConfig smp;
     const char *cpu_model;      /* -cpu, NULL: default */
     char *memory_backend;       /* property memory-backend */
     char *kernel, *initrd, *append, *firmware;
-    bool usb, dump_guest_core, mem_merge, graphics, suppress_vmdesc, hpet, smbus, sata, pit, vmport_set, acpi_off;
+    bool usb, dump_guest_core, mem_merge, graphics, suppress_vmdesc, nvdimm, hmat;
+    int kernel_irqchip;         /* index into on, off, split */
+    bool created;               /* machine_create() is through: what comes now is hotplug */
     char *boot_order;
     bool boot_strict;
 };
 
+/* Also registers the QOM type "NAME-machine".  Before main(), or at least before use. */
 void machine_class_register(const MachineClass *mc);
+/* QOM type name of the class; free with g_free(). */
+char *machine_type_name(const MachineClass *mc);
 const MachineClass *machine_class_by_name(const char *name); /* name or alias */
 /* All classes, in registration order. GPtrArray of const MachineClass*. */
 GPtrArray *machine_classes(void);
@@ -59,6 +65,11 @@ extern MachineState *current_machine; /* NULL before -machine is processed */
  */
 MachineState *machine_new(const MachineClass *mc);
 bool machine_create(MachineState *m, Error **errp);
+/*
+ * For PropertyInfo.check: a bool property that may only be off, because the machine
+ * does not have what `description` of the row names.
+ */
+bool machine_refuse_on(Object *obj, const PropertyInfo *p, Error **errp);
 /* "key=value" of -machine; refuses unknown names and values by name. */
 bool machine_set_property(MachineState *m, const char *name, const char *value, Error **errp);
 
