@@ -40,15 +40,6 @@ static bool set_host_nodes(Object *obj, const PropertyInfo *p, JsonNode *value, 
     return false;
 }
 
-static bool check_reserve(Object *obj, const PropertyInfo *p, Error **errp)
-{
-    if (!BACKEND(obj)->reserve) {
-        error_setg(errp, "'reserve=off' is not supported");
-        return false;
-    }
-    return true;
-}
-
 static bool check_pmem(Object *obj, const PropertyInfo *p, Error **errp)
 {
     if (BACKEND(obj)->pmem) {
@@ -90,7 +81,7 @@ static const PropertyInfo backend_props[] = {
       .def = "1", .check = check_nonzero },
     { .name = "merge", .kind = PROP_BOOL, FIELD(merge), .def = "on" },
     { .name = "dump", .kind = PROP_BOOL, FIELD(dump), .def = "on" },
-    { .name = "reserve", .kind = PROP_BOOL, FIELD(reserve), .def = "on", .check = check_reserve },
+    { .name = "reserve", .kind = PROP_BOOL, FIELD(reserve), .def = "on" },
     { .name = "host-nodes", .kind = PROP_CUSTOM, .type_name = "int", .get = get_host_nodes,
       .set = set_host_nodes },
     { .name = "policy", .kind = PROP_ENUM, FIELD(policy), .type_name = "HostMemPolicy",

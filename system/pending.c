@@ -6,3 +6,12 @@ __attribute__((weak)) void qmp_event_emit(const char *name, JsonObject *data)
 {
     g_clear_pointer(&data, json_object_unref);
 }
+#include "migration/vmstate.h"
+__attribute__((weak)) bool vmstate_register(const char *path, int instance_id,
+                                            const VMStateDescription *vmsd, void *opaque, Error **errp)
+{
+    return true;
+}
+__attribute__((weak)) void vmstate_unregister(const VMStateDescription *vmsd, void *opaque)
+{
+}
