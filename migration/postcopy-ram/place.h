@@ -1,0 +1,49 @@
+/*
+ * Placing: how a page that came in postcopy gets into guest memory, whole host pages
+ * at a time, and at once for whoever looks.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FERRY_MIGRATION_POSTCOPY_PLACE_H
+#define FERRY_MIGRATION_POSTCOPY_PLACE_H
+
+#include "migration/postcopy-ram/pmi.h"
+#include "util/error.h"
+
+typedef struct Placer Placer;
+
+/*
+ * For one stream; belongs to the thread that reads it.  uffd is not owned.  `waited`
+ * is called after a page that somebody waited for is in place (may be NULL).
+ */
+typedef void PlacedFn(void *opaque, PmiBlock *b, uint64_t offset);
+Placer *placer_new(Pmi *pmi, int uffd, PlacedFn *waited, void *opaque);
+void placer_free(Placer *p);
+
+/* Block `rb` may (not) be zeroed with UFFDIO_ZEROPAGE; default: not. */
+void placer_allow_zeropage(Placer *p, PmiBlock *b, bool allow);
+
+/*
+ * Target page at `offset` of block b: where to read its TARGET_PAGE_SIZE bytes to,
+ * followed by place_page_done(); or a zero page.  NULL/false when the offset is not in
+ * the block, or target pages of one host page do not come one after the other.
+ */
+uint8_t *place_buffer(Placer *p, PmiBlock *b, uint64_t offset, Error **errp);
+bool place_page_done(Placer *p, Error **errp);
+bool place_zero_page(Placer *p, PmiBlock *b, uint64_t offset, Error **errp);
+
+/* Put everything gathered so far in place: before a read that may block, and at EOS. */
+bool place_flush(Placer *p, Error **errp);
+/* Is there anything gathered? */
+bool place_pending(const Placer *p);
+/* Is a host page half assembled?  (An EOS then is an error.) */
+bool place_host_page_open(const Placer *p);
+
+typedef struct PlaceCounts {
+    uint64_t pages, zero_pages; /* host pages */
+    uint64_t ioctls;
+    uint64_t urgent;            /* host pages that somebody waited for */
+} PlaceCounts;
+PlaceCounts place_counts(const Placer *p);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * Postcopy, as the rest of migration/ uses it: the switch on the source, and the
+ * commands, the page placing and the report on the destination.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FERRY_MIGRATION_POSTCOPY_H
+#define FERRY_MIGRATION_POSTCOPY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "migration/migration-int.h"
+#include "migration/ram.h"
+
+/* ======== support.c: any thread ======== */
+
+/*
+ * Can this host receive by postcopy: userfaultfd, and its features for the kinds of
+ * memory that the RAM blocks are made of?  False with the reason in words.
+ */
+bool postcopy_supported_by_host(Error **errp);
+/* Bitwise OR of the page sizes of all migratable blocks: what ADVISE carries. */
+uint64_t postcopy_page_size_summary(void);
+
+/* ======== switch.c: source ======== */
+
+PostcopySource *postcopy_source_new(Migration *m);
+void postcopy_source_free(PostcopySource *ps);
+/* The payload of POSTCOPY_ADVISE goes out: migration thread, after PING 1. */
+void postcopy_source_advise(Migration *m, Stream *s);
+/*
+ * Switch to postcopy.  Migration thread, machine lock held; the machine is stopped,
+ * the state is `device`, ram_dirty_sync() was called after the stop (the dirty log is
+ * never synced again).  Sends END of what cannot be postcopied, discards, PING 2,
+ * PACKAGED, PING 4; the state becomes postcopy-device just before the package goes
+ * out, and postcopy-active when PONG 0x42 comes back.
+ *
+ * False: nothing irrevocable happened unless the state is postcopy-active by now; in
+ * `device` and postcopy-device the caller fails the migration and restarts the guest.
+ */
+bool postcopy_switch(Migration *m, Error **errp);
+/*
+ * May the guest be restarted here after a failure?  Not once the destination may have
+ * started it (postcopy-active, or the PONG of 0x42 is being handled).
+ */
+bool postcopy_source_guest_is_ours(Migration *m);
+/* Return-path thread: a PONG came. */
+void postcopy_source_pong(Migration *m, uint32_t cookie);
+
+/* ======== listen.c and friends: destination ======== */
+
+/* The commands.  Incoming thread (inside a PACKAGED blob for LISTEN and RUN). */
+bool postcopy_dest_advise(Migration *m, const uint8_t *payload, size_t len, Error **errp);
+bool postcopy_dest_discard(Migration *m, const uint8_t *payload, size_t len, Error **errp);
+bool postcopy_dest_listen(Migration *m, Error **errp);
+bool postcopy_dest_run(Migration *m, Error **errp);
+
+/* True from LISTEN on: ram_load() hands pages to place.h.  Any thread. */
+bool postcopy_dest_placing(const Migration *m);
+/* True from RUN on: the guest lives here, a failure must not end the process. Any thread. */
+bool postcopy_dest_running(const Migration *m);
+
+/*
+ * The incoming thread ended (it returned from LOAD_QUIT, or failed with err, which is
+ * consumed).  When a listen thread exists, it is that one which calls dst_finish():
+ * returns true.  False: no listen thread, err was not consumed.
+ */
+bool postcopy_dest_main_done(Migration *m, Error *err);
+
+/* Ends the fault and listen threads (channels are shut down already) and frees.  NULL is fine. */
+void postcopy_dest_free(PostcopyDest *pd);
+
+/* postcopy-blocktime and its companions, once completed: adds members to the object. */
+void postcopy_dest_query(Migration *m, JsonBuilder *b);
+
+#endif

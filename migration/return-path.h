@@ -1,0 +1,62 @@
+/*
+ * The return path: what the destination says to the source while the main stream
+ * runs the other way on the same channel.
+ *
+ *   message        what it means                         who handles it on the source
+ *   SHUT(err)      the load ended; 0: well               the thread ends with it
+ *   PONG(cookie)   answer to PING                        postcopy_source_pong()
+ *   REQ_PAGES[_ID] somebody waits for these pages        urgent_push()
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FERRY_MIGRATION_RETURN_PATH_H
+#define FERRY_MIGRATION_RETURN_PATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "migration-int.h"
+
+/* ======== return-path.c: the source's end, one thread ("mig/src/return") ======== */
+
+/*
+ * Start the thread that reads the return direction of m->channel.  It only queues,
+ * wakes and moves postcopy-device on to postcopy-active; it never sends.
+ */
+ReturnPath *return_path_start(Migration *m);
+/*
+ * Has the thread ended?  Then *errp (may be NULL) gets why, if that was not SHUT(0).
+ * Any thread; does not wait.
+ */
+bool return_path_ended(ReturnPath *rp, Error **errp);
+/*
+ * Wait until the thread has ended.  True: the destination said SHUT(0).  False: errp
+ * says what it said or what broke.  Shut the channel down first if it may stay silent.
+ */
+bool return_path_join(ReturnPath *rp, Error **errp);
+/* Joins first.  NULL is fine. */
+void return_path_free(ReturnPath *rp);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ReturnPath, return_path_free)
+
+/* ======== return-path-send.c: the destination's only sender ======== */
+
+/*
+ * Takes its own reference to ioc.  Everything below may be called from any thread:
+ * one lock orders the messages, and each is written whole before the lock is left.
+ */
+ReturnPathSend *return_path_send_new(IOChannel *ioc);
+void return_path_send_free(ReturnPathSend *rps);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ReturnPathSend, return_path_send_free)
+
+bool return_path_send_shut(ReturnPathSend *rps, uint32_t value, Error **errp);
+bool return_path_send_pong(ReturnPathSend *rps, uint32_t cookie, Error **errp);
+/*
+ * Ask for [start, start+len) of a block, a host page.  The name goes along when it is
+ * not the block of the request before.
+ */
+bool return_path_send_req_pages(ReturnPathSend *rps, const char *block, uint64_t start,
+                                uint32_t len, Error **errp);
+/* The next request names its block, whatever was named last. */
+void return_path_send_forget_block(ReturnPathSend *rps);
+
+#endif
