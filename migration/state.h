@@ -158,6 +158,7 @@ typedef struct MigStateMachine {
     GMutex lock;
     GCond changed;           /* any change of state */
     int state;               /* MigState; written under lock, read atomically */
+    bool kicked;             /* lock: a kick that nobody has waited for yet */
 } MigStateMachine;
 
 /* notify: normally mig_state_emit_event, NULL in tests. */
@@ -184,7 +185,10 @@ void mig_state_reset(MigStateMachine *m);
  * (G_MAXINT64: no limit).  Returns the state.
  */
 MigState mig_state_wait(MigStateMachine *m, MigState current, int64_t until_us);
-/* Wake the waiters without a change, so that they look at their other conditions. */
+/*
+ * Wake the waiter, or make the next wait return at once, without a change: so that it looks
+ * at its other conditions.
+ */
 void mig_state_kick(MigStateMachine *m);
 
 /* MigStateNotify: emits the QMP event MIGRATION when the capability `events` is on. */

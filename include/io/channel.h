@@ -45,7 +45,8 @@ struct IOChannel {
     char *name;     /* for messages: "migration-main", owned */
     int fd_in, fd_out; /* descriptors to read from / write to, -1: none; owned by the class */
     bool two_way;
-    int quit_fd;    /* eventfd that makes blocked pipe IO return; owned, -1: none */
+    gint shut;      /* atomic: bits 1 << IO_SHUTDOWN_READ, 1 << IO_SHUTDOWN_WRITE */
+    int quit_fd[2]; /* eventfds [IO_SHUTDOWN_READ/WRITE] that wake blocked IO; owned, -1: none */
 };
 
 IOChannel *io_channel_ref(IOChannel *ioc);
@@ -83,7 +84,11 @@ IOChannel *io_channel_socket_new(int fd);
 /* Pipe, socket or file by descriptor: a socket becomes a socket channel. */
 IOChannel *io_channel_fd_new(int fd, Error **errp);
 IOChannel *io_channel_file_new(const char *path, int flags, int mode, Error **errp);
-/* argv is NULL-terminated; flags O_RDONLY (its stdout), O_WRONLY (its stdin) or O_RDWR. */
+IOChannel *io_channel_file_new_fd(int fd);
+/*
+ * argv is NULL-terminated; flags O_RDONLY (its stdout), O_WRONLY (its stdin) or O_RDWR.
+ * close() gives the child a minute to end by itself (none after a shutdown), then ends it.
+ */
 IOChannel *io_channel_command_new(const char *const argv[], int flags, Error **errp);
 /* Memory: reads data[0..len) (copied), then what was written to it. */
 IOChannel *io_channel_buffer_new(const void *data, size_t len);
