@@ -8,15 +8,17 @@
 #define FERRY_MIGRATION_POSTCOPY_PLACE_H
 
 #include "migration/postcopy-ram/pmi.h"
+#include "migration/stream.h"
 #include "util/error.h"
 
 typedef struct Placer Placer;
 
 /*
  * For one stream; belongs to the thread that reads it.  uffd is not owned.  `waited`
- * is called after a page that somebody waited for is in place (may be NULL).
+ * is called after [offset, offset+len) is in place, when somebody waited for a page of
+ * it (may be NULL).
  */
-typedef void PlacedFn(void *opaque, PmiBlock *b, uint64_t offset);
+typedef void PlacedFn(void *opaque, PmiBlock *b, uint64_t offset, uint64_t len);
 Placer *placer_new(Pmi *pmi, int uffd, PlacedFn *waited, void *opaque);
 void placer_free(Placer *p);
 
@@ -32,8 +34,13 @@ uint8_t *place_buffer(Placer *p, PmiBlock *b, uint64_t offset, Error **errp);
 bool place_page_done(Placer *p, Error **errp);
 bool place_zero_page(Placer *p, PmiBlock *b, uint64_t offset, Error **errp);
 
-/* Put everything gathered so far in place: before a read that may block, and at EOS. */
+/* Put everything gathered so far in place: at EOS. */
 bool place_flush(Placer *p, Error **errp);
+/*
+ * Before each record is read from s: flushes when the read might block, or when
+ * somebody began to wait for a page that is gathered.
+ */
+bool place_before_read(Placer *p, Stream *s, Error **errp);
 /* Is there anything gathered? */
 bool place_pending(const Placer *p);
 /* Is a host page half assembled?  (An EOS then is an error.) */

@@ -134,17 +134,17 @@ PmiState pmi_request(Pmi *pmi, PmiBlock *b, uint64_t offset)
     return PMI_MISSING;
 }
 
-bool pmi_received(Pmi *pmi, PmiBlock *b, uint64_t offset, uint64_t len)
+unsigned pmi_received(Pmi *pmi, PmiBlock *b, uint64_t offset, uint64_t len)
 {
-    bool waited = false;
+    unsigned waited = 0;
 
     bitmap_set_atomic(b->received, offset >> TARGET_PAGE_BITS, len >> TARGET_PAGE_BITS);
     if (__atomic_load_n(&pmi->outstanding, __ATOMIC_SEQ_CST) == 0) {
-        return false;
+        return 0;
     }
     for (uint64_t hp = host_page(b, offset); hp <= host_page(b, offset + len - 1); hp++) {
         if (bitmap_test(b->requested, hp) && host_page_received(b, hp)) {
-            waited |= end_request(pmi, b, hp);
+            waited += end_request(pmi, b, hp);
         }
     }
     return waited;

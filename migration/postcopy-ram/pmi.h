@@ -65,10 +65,10 @@ PmiState pmi_state(const PmiBlock *b, uint64_t offset);
 PmiState pmi_request(Pmi *pmi, PmiBlock *b, uint64_t offset);
 
 /*
- * [offset, offset+len) is in memory now: call after the bytes are in place.  True
- * when one of its host pages was REQUESTED.
+ * [offset, offset+len) is in memory now: call after the bytes are in place.  Returns
+ * how many of its host pages were REQUESTED.
  */
-bool pmi_received(Pmi *pmi, PmiBlock *b, uint64_t offset, uint64_t len);
+unsigned pmi_received(Pmi *pmi, PmiBlock *b, uint64_t offset, uint64_t len);
 
 /* Is any host page of the range REQUESTED? */
 bool pmi_any_requested(const PmiBlock *b, uint64_t offset, uint64_t len);

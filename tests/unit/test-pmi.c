@@ -51,7 +51,7 @@ static void test_states(void)
     g_assert_cmpint(pmi_outstanding(pmi), ==, 1);
     g_assert_true(pmi_any_requested(b, 0, 10 * PAGE));
     g_assert_false(pmi_any_requested(b, 6 * PAGE, 10 * PAGE));
-    g_assert_true(pmi_received(pmi, b, 4 * PAGE, 3 * PAGE));
+    g_assert_cmpuint(pmi_received(pmi, b, 4 * PAGE, 3 * PAGE), ==, 1);
     g_assert_cmpint(pmi_state(b, 5 * PAGE), ==, PMI_RECEIVED);
     g_assert_cmpint(pmi_outstanding(pmi), ==, 0);
     /* It came before it was asked for. */
