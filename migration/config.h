@@ -140,7 +140,7 @@ typedef enum MigParamType {
     X(X_RDMA_CHUNK_SIZE, x_rdma_chunk_size, "x-rdma-chunk-size", SIZE, " bytes", 1048576,        \
       1073741824, 1048576, false, "x-rdma-chunk-size")
 
-/* X(id, field, QMP name, type, -global name or NULL) */
+/* X(id, field, QMP name, type, -global name or NULL); shown by HMP behind max-cpu-throttle */
 #define MIG_STR_PARAMS(X)                                        \
     X(TLS_CREDS, tls_creds, "tls-creds", STR, "tls-creds")       \
     X(TLS_HOSTNAME, tls_hostname, "tls-hostname", STR, "tls-hostname") \
@@ -191,6 +191,10 @@ MigSettings *mig_settings_new(void);         /* all defaults: tests */
 void mig_settings_free(MigSettings *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigSettings, mig_settings_free)
 
+/* Number parameter of a configuration. */
+uint64_t mig_config_num(const MigConfig *c, MigParam param);
+const char *mig_config_str(const MigConfig *c, MigParam param);
+
 /* Read-only view of the present values; any change may follow. */
 const MigConfig *mig_settings_get(const MigSettings *s);
 /* One capability of mig_settings(), from any thread. */
@@ -211,12 +215,14 @@ typedef struct MigCapChange {
 } MigCapChange;
 /*
  * All or nothing: the result of all changes together is checked first.  `running`: a
- * migration is under way (refused).  `incoming`: this process waits for one
- * (postcopy-ram then asks the host whether it can, with host_check).
+ * migration is under way (refused).
  */
 bool mig_settings_set_caps(MigSettings *s, const MigCapChange *changes, size_t n, bool running,
                            Error **errp);
-/* Asked when postcopy-ram goes on in a process that waits for a migration; set once, by the engine. */
+/*
+ * Asked when postcopy-ram goes on; it looks itself whether this process waits for a
+ * migration.  Set once, by the engine.
+ */
 void mig_settings_set_postcopy_check(MigSettings *s, bool (*check)(Error **errp));
 
 typedef struct MigParamChange {
@@ -233,6 +239,8 @@ const char *mig_cap_name(MigCap cap);
 bool mig_cap_from_name(const char *name, MigCap *ret_cap);
 bool mig_cap_supported(MigCap cap);
 const char *mig_param_name(MigParam param);
+MigParamType mig_param_type(MigParam param);
+const char *mig_param_unit(MigParam param); /* " ms", "" */
 bool mig_param_from_name(const char *name, MigParam *ret_param);
 /* Value of a parameter from text: HMP (bandwidths without a suffix are MiB) and -global. */
 bool mig_param_parse(MigParam param, const char *text, bool hmp, MigParamChange *ret_change,
