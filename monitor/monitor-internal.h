@@ -10,7 +10,13 @@
 #include "qapi/command.h"
 #include "qapi/qapi-types.h"
 
-/* What was agreed on a QMP connection; belongs to whoever reads its requests. */
+/* What every kind of monitor begins with. */
+struct Monitor {
+    Chardev *chr; /* fixed */
+    bool qmp;     /* fixed */
+};
+
+/* What was agreed on a QMP connection. */
 typedef struct QmpSession {
     bool oob_offered; /* the greeting named oob */
     bool oob;         /* qmp_capabilities switched it on */
@@ -31,5 +37,22 @@ JsonNode *qmp_dispatch(QmpSession *s, JsonNode *request);
 JsonNode *qmp_error_reply(const Error *err, JsonNode *id);
 /* Session whose command the calling thread runs; NULL outside of commands. */
 QmpSession *qmp_session_current(void);
+
+/* qmp-event.c: rate limits */
+
+/* Hand every event that is due to `send` (any thread; event is borrowed). */
+void qmp_event_set_sink(void (*send)(JsonNode *event));
+
+/* fds.c: descriptors from clients; machine lock */
+
+/* A descriptor came with a client's bytes; it is the next that getfd or add-fd takes. */
+void monitor_fd_received(int fd);
+/* No client is connected any more: descriptors that nobody took are closed. */
+void monitor_fds_disconnected(void);
+
+/* qmp.c, hmp-monitor.c; main thread, at exit */
+
+void qmp_monitors_cleanup(void);
+void hmp_monitors_cleanup(void);
 
 #endif

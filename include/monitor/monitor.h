@@ -30,12 +30,17 @@ void qmp_event_emit(const char *name, JsonObject *data);
 int monitor_take_fd(const char *name, Error **errp);
 /* Number ("12": dup-less take over of an inherited fd) or name. */
 int monitor_fd_param(const char *str, Error **errp);
+/* Put fd into a set, which is made if need be (id < 0: a new one); the set's id.  Takes fd. */
+int64_t monitor_fdset_add(int fd, int64_t id, const char *opaque);
 /* /dev/fdset/N of add-fd: duplicate of an fd with matching access mode, or -1. */
 int monitor_fdset_dup(int64_t fdset_id, int flags, Error **errp);
 /* open(2) that understands /dev/fdset/N; -1 with errp set. */
 int ferry_open(const char *path, int flags, int mode, Error **errp);
 
-/* HMP command line run for human-monitor-command and -monitor: output text (LF ends). */
+/*
+ * Run one HMP command line (human-monitor-command): output text, lines end in LF; free
+ * with g_free().  Commands are in monitor/hmp.h.
+ */
 char *hmp_execute(const char *line);
 
 #endif
