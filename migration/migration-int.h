@@ -30,9 +30,17 @@ typedef struct ReturnPath ReturnPath;        /* return-path.h: the source's end 
 typedef struct ReturnPathSend ReturnPathSend; /* return-path.h: the destination's end */
 typedef struct MigConfig MigConfig;          /* config.h */
 typedef struct MigStateMachine MigStateMachine; /* state.h */
-typedef struct MigChannelAddr MigChannelAddr; /* channel.h */
 typedef struct LoadState LoadState;          /* loadvm.c */
 typedef struct MigListener MigListener;      /* channel.h */
+
+/* Measuring, src-rates.c.  [m] */
+typedef struct RateState {
+    int64_t window_start_ns, dirty_start_ns;
+    uint64_t window_bytes, window_pages;
+    uint64_t accounted;        /* bytes of the stream that are in one of the three classes */
+    unsigned windows;
+    double bytes_per_ms;       /* 0: not known yet */
+} RateState;
 
 /*
  * Who may touch a field:
@@ -44,7 +52,8 @@ typedef struct MigListener MigListener;      /* channel.h */
 struct Migration {
     /* ---- configuration ---- */
     bool source;               /* [c] side */
-    const MigConfig *config;   /* [c] options frozen at the start; owned */
+    const MigConfig *config;   /* [c] options frozen at the start (destination: when the
+                                  connection comes); owned */
     char *uri;                 /* [c] where to/from, for messages */
     bool exit_on_error;        /* [c] destination */
 
@@ -57,7 +66,7 @@ struct Migration {
     int threads_done;          /* [a] 1: `thread` has nothing left to do; it may be joined */
 
     /* ---- channel ---- */
-    IOChannel *channel;        /* [c] main channel; shutdown from any thread */
+    IOChannel *channel;        /* [c] main channel; other threads: shutdown only, under [E] */
     Stream *out;               /* [m] source: main stream */
     Stream *in;                /* [i] destination: main stream */
     ReturnPath *return_path;   /* source: [c] after setup; NULL: none */
@@ -68,12 +77,13 @@ struct Migration {
     PostcopySource *postcopy;  /* NULL unless postcopy-ram */
     int start_postcopy;        /* [a] migrate-start-postcopy was given */
     bool in_postcopy;          /* [m] the switch was made */
-    GCond continue_cond;       /* [E] migrate-continue, cancel */
-    bool continue_given;       /* [E] */
+    bool detect_zero;          /* [c] zero pages are found and sent as such */
+    struct MigConnector *connector; /* [c] */
     RunState old_run_state;    /* [m] before the stop */
     bool vm_was_running;       /* [m] */
     bool machine_stopped;      /* [m] we stopped it, and answer for it */
     JsonBuilder *vmdesc;       /* [m] NULL: none is sent */
+    RateState rates;
 
     /* ---- destination ---- */
     MigListener *listener;     /* [L] while waiting */
@@ -93,6 +103,8 @@ void migration_set_error(Migration *m, Error *err);
 /* A copy, or NULL.  Any thread. */
 Error *migration_get_error(Migration *m);
 bool migration_cancelled(const Migration *m);
+/* Take over the main channel; shut down at once when m was cancelled before. */
+void migration_set_channel(Migration *m, IOChannel *ioc);
 /* Shut every channel of m down, so that no thread of it stays blocked.  Any thread. */
 void migration_shutdown_channels(Migration *m);
 
@@ -144,6 +156,10 @@ bool savevm_save_devices(Migration *m, Stream *s, Error **errp);
 void savevm_send_eof(Stream *s);
 void savevm_send_vmdesc(Migration *m, Stream *s);
 
+/* The parts of the JSON description before and up to the devices. */
+JsonBuilder *savevm_vmdesc_begin(void);
+void savevm_vmdesc_devices(JsonBuilder *json);
+
 /* ---- loadvm.c: reads elements ---- */
 
 typedef enum LoadResult {
@@ -162,5 +178,7 @@ bool loadvm_header(Migration *m, Stream *s, Error **errp);
  * Takes the machine lock around device state; RAM is loaded without it.
  */
 LoadResult loadvm_run(Migration *m, Stream *s, bool blob, Error **errp);
+/* After EOF in precopy: read the JSON description, if one comes, and forget it. */
+bool loadvm_skip_vmdesc(Migration *m, Stream *s, Error **errp);
 
 #endif

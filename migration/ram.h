@@ -52,10 +52,15 @@ struct RamSource {
 
 /* ---- ram-dirty.c ---- */
 
-/* Everything dirty; start the dirty log.  Machine lock held. */
-bool ram_dirty_init(Migration *m, Error **errp);
-/* Stop the log (takes the machine lock) and free. */
-void ram_dirty_cleanup(Migration *m);
+/*
+ * Bitmaps of every block that is sent (not: empty and ignored ones), all dirty.
+ * with_sentmap: also note what was sent.  Machine lock held.
+ */
+RamSource *ram_source_new(const MigConfig *config, bool with_sentmap);
+/* Start the dirty log.  Machine lock held. */
+bool ram_dirty_start_log(RamSource *r, Error **errp);
+/* Stop the log (takes the machine lock if it is not held) and free.  NULL is fine. */
+void ram_source_free(RamSource *r);
 /*
  * Merge what the guest wrote since the last time.  Takes the machine lock if it is not
  * held.  Migration thread; never in postcopy.
@@ -77,13 +82,22 @@ bool ram_dirty_check(RamSource *r);
 /* ---- ram-save.c ---- */
 
 RamSourceBlock *ram_source_block(RamSource *r, const char *idstr); /* NULL: not sent */
+uint64_t ram_block_gpa(const RAMBlock *rb); /* 0 when it is not mapped */
+/* Not sent, because the destination has the same memory (x-ignore-shared). */
+bool ram_block_ignored(const RAMBlock *rb, const MigConfig *config);
+/* Body of the START section: the block list, and EOS. */
+bool ram_save_setup(Migration *m, Stream *s, Error **errp);
+/* Body of a PART section: pages until the rate limit, 50 ms or nothing dirty; and EOS. */
+bool ram_save_iterate(Migration *m, Stream *s, Error **errp);
+/* Body of the END section: all that is dirty (precopy: machine stopped), and EOS. */
+bool ram_save_complete(Migration *m, Stream *s, Error **errp);
 /* Forget the last-sent block and scan from the first block: after the discards. */
 void ram_save_restart(RamSource *r);
-/* One ram PART body up to and with EOS; returns when the rate limit or 50 ms are over. */
-bool ram_save_iterate(Migration *m, Stream *s, Error **errp);
 
 /* ---- ram-urgent.c: any thread ---- */
 
+void urgent_init(RamSource *r);
+void urgent_clear(RamSource *r);
 /*
  * The destination waits for [start, start+len) (whole host pages of b, checked by the
  * caller).  Wakes the migration thread.
@@ -94,49 +108,58 @@ bool urgent_next(RamSource *r, PageRun *ret_run);
 
 /* ======== destination ======== */
 
+/*
+ * Where pages go in postcopy (from LISTENING on): postcopy-ram/place.c implements this
+ * and puts it into RamDest.sink.  Per target page: data is read into buffer(), then
+ * done(); a zero page is only done().  before_read() comes before each record, flush() at
+ * EOS.  Called by the thread that reads the main stream.
+ */
+typedef struct PageSink {
+    /* TARGET_PAGE_SIZE bytes to read the page into; NULL: refused. */
+    uint8_t *(*buffer)(void *opaque, RAMBlock *rb, uint64_t offset, Error **errp);
+    bool (*done)(void *opaque, RAMBlock *rb, uint64_t offset, bool zero, Error **errp);
+    bool (*before_read)(void *opaque, Stream *s, Error **errp);
+    bool (*flush)(void *opaque, Error **errp);
+} PageSink;
+
 typedef struct RamDestBlock {
     RAMBlock *rb;              /* [c] */
     uint64_t pages;            /* [c] target pages */
     bool ignored;              /* [c] x-ignore-shared: must not receive pages */
     bool listed;               /* [i] named in the block list of the stream */
-    bool populate;             /* [i] anonymous or memfd memory that may be populated ahead */
+    bool populate;             /* [i] memory that may be populated ahead */
+    uint64_t hole_end;         /* [i] backing file: nothing was written before this offset
+                                  since the hole that ends there was found; 0: not known */
     /*
      * 1: the page holds what the source sent.  [i] and not atomic until
-     * POSTCOPY_LISTEN, afterwards the rules of postcopy-ram/pmi.h (which shares this
-     * array): atomic, set by whoever placed the page.
+     * POSTCOPY_LISTEN; afterwards the rules of postcopy-ram/pmi.h.
      */
     unsigned long *received;
-    unsigned long *touched;    /* [i] 1: memory may be non-zero (received, or hit by a wrong guess) */
     unsigned long *populated;  /* [i] a bit every 2 MiB */
 } RamDestBlock;
 
 struct RamDest {
     RamDestBlock *blocks;      /* [c] every migratable block, list order */
     unsigned n_blocks;         /* [c] */
-    RamDestBlock *last_main;   /* [i] block that CONTINUE means on the main channel */
+    RamDestBlock *last;        /* [i] block that CONTINUE means on the main channel */
     bool touch_zero;           /* [c] postcopy-ram: a zero page must become present as well */
-    bool no_guess;             /* [i] reads ahead into guest memory are off (postcopy has begun) */
-    uint64_t mem_available;    /* [i] bytes that may still be populated ahead */
+    uint64_t guess;            /* [i] pages to read ahead straight into guest memory */
+    uint64_t populate_budget;  /* [i] bytes that may still be populated ahead */
+    const PageSink *sink;      /* [i] NULL: precopy, pages are written in place */
+    void *sink_opaque;
 };
 
-RamDest *ram_dest_new(Migration *m);
+/* For the blocks of this machine and the options of m.  Machine lock held. */
+RamDest *ram_dest_new(const MigConfig *config);
 void ram_dest_free(RamDest *rd);
 RamDestBlock *ram_dest_block(RamDest *rd, const char *idstr); /* NULL: unknown */
 /* Body of a START/PART/END section of `ram`, up to and with EOS. */
-bool ram_load(Migration *m, Stream *s, int version_id, Error **errp);
+bool ram_load(RamDest *rd, Stream *s, const MigConfig *config, Error **errp);
 /*
  * For POSTCOPY_LISTEN, before userfaultfd is registered: drop every host page that is not
  * wholly received.  Populating ahead and wrong guesses leave pages present that no
  * fault would otherwise ask for.  Transparent huge pages must be off already.
  */
-bool ram_load_drop_unreceived(Migration *m, Error **errp);
-
-/*
- * In postcopy (from LISTENING on) ram_load() hands pages over to postcopy-ram/place.c,
- * which puts them into guest memory a host page at a time.  Per target page:
- *     buf = place_buffer(...);  read TARGET_PAGE_SIZE bytes into buf;  place_page_done()
- * or place_zero_page() for a zero one.  place_flush() before each read that may block
- * and at EOS.  Declared in postcopy-ram/place.h.
- */
+bool ram_load_drop_unreceived(RamDest *rd, Error **errp);
 
 #endif

@@ -1,0 +1,27 @@
+/*
+ * Starting and ending migrations, for the monitor commands (qmp.c, hmp.c).  Main
+ * thread, machine lock held.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FERRY_MIGRATION_LIFECYCLE_H
+#define FERRY_MIGRATION_LIFECYCLE_H
+
+#include "channel.h"
+#include "migration-int.h"
+#include "state.h"
+
+/* Start an outgoing migration; returns when it is under way. */
+bool migration_start(const MigrateAddress *addr, bool resume, Error **errp);
+/* Cancel the outgoing one; true also when there is nothing to cancel. */
+bool migration_cancel(Error **errp);
+/* Listen for the incoming one; the first connection starts the load. */
+bool migration_incoming_start(const MigrateAddress *addr, bool exit_on_error, Error **errp);
+/* -incoming defer was given and migrate-incoming was not. */
+bool migration_incoming_deferred(void);
+
+MigState migration_source_state(void);
+MigState migration_destination_state(void);
+const GPtrArray *migration_blockers(void); /* of Error * */
+
+#endif

@@ -1,0 +1,411 @@
+/*
+ * Reads a stream: header, sections, commands (one table row each).
+ *
+ * Belongs to the thread that reads the stream: incoming, and listen from
+ * POSTCOPY_LISTEN on.  Device state is loaded under the machine lock, which the stream
+ * lets go while it waits for bytes; RAM is loaded without it.
+ *
+ * Every error names the section and the offset in the stream.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "savevm.h"
+
+#include <poll.h>
+#include <string.h>
+
+#include "config.h"
+#include "hw/core/machine.h"
+#include "postcopy-ram/postcopy.h"
+#include "return-path.h"
+#include "stream-internal.h"
+#include "system/machine-lock.h"
+#include "trace/migration.h"
+#include "util/log.h"
+#include "util/util.h"
+#include "wire.h"
+
+/* How long the description may take when the source has said all but that. */
+#define VMDESC_WAIT_MS 1000
+#define VMDESC_MAX (64 * MiB)
+
+/* What a section id of this stream stands for. */
+typedef struct LoadedSection {
+    SaveEntry *entry;
+    int version_id;
+} LoadedSection;
+
+struct LoadState {
+    GHashTable *sections; /* section id -> LoadedSection */
+};
+
+LoadState *loadvm_new(void)
+{
+    LoadState *ls = g_new0(LoadState, 1);
+
+    ls->sections = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    return ls;
+}
+
+void loadvm_free(LoadState *ls)
+{
+    if (ls) {
+        g_hash_table_unref(ls->sections);
+        g_free(ls);
+    }
+}
+
+/* errp from what went wrong below, or else from the stream. */
+static bool fail(Stream *s, Error *err, Error **errp, const char *what, uint64_t at)
+{
+    if (err && !stream_error(s, NULL)) {
+        error_propagate(errp, err);
+        error_prefix(errp, "%s at offset %" PRIu64 " of the stream: ", what, at);
+    } else {
+        g_clear_error(&err);
+        stream_error(s, errp);
+        error_prefix(errp, "%s, which began at offset %" PRIu64 ": ", what, at);
+    }
+    return false;
+}
+
+/* ---- header ---- */
+
+bool loadvm_header(Migration *m, Stream *s, Error **errp)
+{
+    uint8_t header[WIRE_FILE_HEADER_LEN];
+    uint64_t at;
+    Error *err = NULL;
+
+    if (!stream_get_bytes(s, header, sizeof(header)) || !wire_file_header_check(header, &err)) {
+        return fail(s, err, errp, "the header", 0);
+    }
+    if (!m->config->send_configuration) {
+        return true;
+    }
+    at = stream_offset(s);
+    if (stream_get_u8(s) != WIRE_CONFIGURATION && !stream_error(s, NULL)) {
+        error_setg(&err, "it is missing");
+    }
+    if (err || stream_error(s, NULL) || !stream_configuration_load(s, m->config, &err)) {
+        return fail(s, err, errp, "the configuration", at);
+    }
+    return true;
+}
+
+/* ---- sections ---- */
+
+static bool load_body(Migration *m, Stream *s, const LoadedSection *sec, Error **errp)
+{
+    if (sec->entry->live) {
+        return sec->entry->live->load(m, s, sec->version_id, errp);
+    }
+    MACHINE_LOCK_GUARD();
+    return vmstate_load(s, sec->entry->vmsd, sec->entry->opaque, sec->version_id, errp);
+}
+
+static bool load_footer(Migration *m, Stream *s, uint32_t section_id, Error **errp)
+{
+    uint8_t mark;
+    uint32_t id;
+
+    if (!m->config->send_section_footer) {
+        return true;
+    }
+    mark = stream_get_u8(s);
+    id = stream_get_be32(s);
+    if (stream_error(s, NULL)) {
+        return false;
+    }
+    if (mark != WIRE_FOOTER || id != section_id) {
+        error_setg(errp, "it is not followed by its footer (byte 0x%02x, section id %u instead of "
+                   "0x%02x, %u): the two sides do not agree about its layout", mark, id,
+                   WIRE_FOOTER, section_id);
+        return false;
+    }
+    return true;
+}
+
+/* Header of START and FULL: what is it?  ret_name gets the name for messages. */
+static LoadedSection *section_open(Migration *m, Stream *s, WireElement kind, uint32_t section_id,
+                                   char ret_name[300], Error **errp)
+{
+    char idstr[256];
+    uint32_t instance_id, version_id;
+    SaveEntry *e;
+    LoadedSection *sec;
+
+    stream_get_str8(s, idstr);
+    instance_id = stream_get_be32(s);
+    version_id = stream_get_be32(s);
+    if (stream_error(s, NULL)) {
+        return NULL;
+    }
+    g_autofree char *shown = g_strescape(idstr, NULL);
+    g_snprintf(ret_name, 300, "section '%.250s' instance %u", shown, instance_id);
+    e = *idstr ? save_registry_find(save_registry(), idstr, instance_id) : NULL;
+    if (!e) {
+        error_setg(errp, "this machine has no such state");
+        return NULL;
+    }
+    if (version_id > (uint32_t)e->version_id ||
+        (e->vmsd && version_id < (uint32_t)e->vmsd->minimum_version_id)) {
+        error_setg(errp, "version %u of it is not supported; versions %d to %d are", version_id,
+                   e->vmsd ? e->vmsd->minimum_version_id : e->version_id, e->version_id);
+        return NULL;
+    }
+    if ((kind == WIRE_SECTION_START) != !!e->live) {
+        error_setg(errp, "it cannot come as %s", wire_element_name(kind));
+        return NULL;
+    }
+    sec = g_new(LoadedSection, 1);
+    *sec = (LoadedSection){ e, version_id };
+    g_hash_table_replace(m->load->sections, GUINT_TO_POINTER(section_id), sec);
+    return sec;
+}
+
+/* Id of PART and END: a live thing that was opened by START. */
+static LoadedSection *section_again(Migration *m, uint32_t section_id, char ret_name[300],
+                                    Error **errp)
+{
+    LoadedSection *sec = g_hash_table_lookup(m->load->sections, GUINT_TO_POINTER(section_id));
+
+    g_snprintf(ret_name, 300, "section id %u", section_id);
+    if (!sec || !sec->entry->live) {
+        error_setg(errp, "no section with this id was started before");
+        return NULL;
+    }
+    g_snprintf(ret_name, 300, "section '%s'", sec->entry->idstr);
+    return sec;
+}
+
+static bool load_section(Migration *m, Stream *s, WireElement kind, uint64_t at, Error **errp)
+{
+    uint32_t section_id = stream_get_be32(s);
+    bool full = kind == WIRE_SECTION_START || kind == WIRE_SECTION_FULL;
+    char name[300] = "a section header";
+    LoadedSection *sec;
+    Error *err = NULL;
+
+    if (stream_error(s, NULL)) {
+        return fail(s, NULL, errp, name, at);
+    }
+    sec = full ? section_open(m, s, kind, section_id, name, &err)
+               : section_again(m, section_id, name, &err);
+    trace_loadvm_section(name, wire_element_name(kind), at);
+    if (!sec || !load_body(m, s, sec, &err) || !load_footer(m, s, section_id, &err)) {
+        return fail(s, err, errp, name, at);
+    }
+    return true;
+}
+
+/* ---- commands ---- */
+
+typedef struct CommandArgs {
+    const uint8_t *payload;
+    uint16_t len;
+    Stream *s;          /* behind the payload */
+    bool blob;          /* inside PACKAGED */
+    LoadResult result;  /* what ends the loop, LOAD_ERROR: nothing does */
+} CommandArgs;
+
+typedef bool CommandFn(Migration *m, CommandArgs *a, Error **errp);
+
+static bool cmd_open_return_path(Migration *m, CommandArgs *a, Error **errp)
+{
+    if (m->rp_send) {
+        return true; /* said twice */
+    }
+    if (!m->channel->two_way) {
+        error_setg(errp, "the source wants a return path, and nothing can be sent back on this "
+                   "channel: use a socket, or turn return-path and postcopy-ram off there");
+        return false;
+    }
+    ReturnPathSend *rps = return_path_send_new(m->channel);
+    __atomic_store_n(&m->rp_send, rps, __ATOMIC_RELEASE);
+    return true;
+}
+
+static bool cmd_ping(Migration *m, CommandArgs *a, Error **errp)
+{
+    if (!m->rp_send) {
+        error_setg(errp, "there is no return path to answer on");
+        return false;
+    }
+    return return_path_send_pong(m->rp_send, wire_get_be32(a->payload), errp);
+}
+
+static bool cmd_advise(Migration *m, CommandArgs *a, Error **errp)
+{
+    return postcopy_dest_advise(m, a->payload, a->len, errp);
+}
+
+static bool cmd_listen(Migration *m, CommandArgs *a, Error **errp)
+{
+    return postcopy_dest_listen(m, errp);
+}
+
+static bool cmd_run(Migration *m, CommandArgs *a, Error **errp)
+{
+    a->result = LOAD_QUIT;
+    return postcopy_dest_run(m, errp);
+}
+
+static bool cmd_discard(Migration *m, CommandArgs *a, Error **errp)
+{
+    return postcopy_dest_discard(m, a->payload, a->len, errp);
+}
+
+/* The blob is read whole before any of it is loaded: the stream goes on behind it. */
+static bool cmd_packaged(Migration *m, CommandArgs *a, Error **errp)
+{
+    uint32_t len = wire_get_be32(a->payload);
+    g_autofree uint8_t *blob = NULL;
+    g_autoptr(Stream) s = NULL;
+
+    if (len > WIRE_PACKAGED_MAX) {
+        error_setg(errp, "it has %u bytes; at most %llu are possible", len,
+                   (unsigned long long)WIRE_PACKAGED_MAX);
+        return false;
+    }
+    blob = g_try_malloc(len + 1);
+    if (!blob) {
+        error_setg(errp, "no memory for its %u bytes", len);
+        return false;
+    }
+    if (!stream_get_bytes(a->s, blob, len)) {
+        return false;
+    }
+    s = stream_new_input_memory(blob, len);
+    stream_set_name(s, "package");
+    a->result = loadvm_run(m, s, true, errp);
+    return a->result != LOAD_ERROR;
+}
+
+static bool cmd_switchover_start(Migration *m, CommandArgs *a, Error **errp)
+{
+    return true; /* for devices that prepare themselves; there are none */
+}
+
+enum { IN_MAIN = 1, IN_BLOB = 2 };
+
+/* Payload lengths are checked by wire_command_check(). */
+static const struct {
+    CommandFn *fn;
+    int where;
+} commands[WIRE_CMD__MAX] = {
+    [WIRE_CMD_OPEN_RETURN_PATH] = { cmd_open_return_path, IN_MAIN },
+    [WIRE_CMD_PING] = { cmd_ping, IN_MAIN | IN_BLOB },
+    [WIRE_CMD_POSTCOPY_ADVISE] = { cmd_advise, IN_MAIN },
+    [WIRE_CMD_POSTCOPY_LISTEN] = { cmd_listen, IN_BLOB },
+    [WIRE_CMD_POSTCOPY_RUN] = { cmd_run, IN_BLOB },
+    [WIRE_CMD_POSTCOPY_RAM_DISCARD] = { cmd_discard, IN_MAIN },
+    [WIRE_CMD_PACKAGED] = { cmd_packaged, IN_MAIN },
+    [WIRE_CMD_SWITCHOVER_START] = { cmd_switchover_start, IN_MAIN },
+};
+
+static bool load_command(Migration *m, Stream *s, bool blob, uint64_t at, LoadResult *result,
+                         Error **errp)
+{
+    unsigned cmd = stream_get_be16(s);
+    CommandArgs a = { .len = stream_get_be16(s), .s = s, .blob = blob };
+    g_autofree uint8_t *payload = NULL;
+    g_autofree char *name = g_strdup_printf("command %s", wire_command_name(cmd));
+    Error *err = NULL;
+
+    if (!stream_error(s, NULL) && wire_command_check(cmd, a.len, &err)) {
+        a.payload = payload = g_malloc(a.len + 1);
+        stream_get_bytes(s, payload, a.len);
+        if (!commands[cmd].fn) {
+            error_setg(&err, "it is not supported");
+        } else if (!(commands[cmd].where & (blob ? IN_BLOB : IN_MAIN))) {
+            error_setg(&err, "it cannot come %s a package", blob ? "inside" : "outside of");
+        }
+    }
+    trace_loadvm_command(wire_command_name(cmd), a.len, at);
+    if (err || stream_error(s, NULL) || !commands[cmd].fn(m, &a, &err)) {
+        return fail(s, err, errp, name, at);
+    }
+    *result = a.result;
+    return true;
+}
+
+/* ---- elements ---- */
+
+LoadResult loadvm_run(Migration *m, Stream *s, bool blob, Error **errp)
+{
+    for (;;) {
+        uint64_t at = stream_offset(s);
+        LoadResult result = LOAD_ERROR;
+        uint8_t kind;
+
+        if (blob && !stream_more(s)) {
+            return LOAD_END;
+        }
+        kind = stream_get_u8(s);
+        if (stream_error(s, NULL)) {
+            fail(s, NULL, errp, "an element", at);
+            return LOAD_ERROR;
+        }
+        switch (kind) {
+        case WIRE_SECTION_START:
+        case WIRE_SECTION_PART:
+        case WIRE_SECTION_END:
+        case WIRE_SECTION_FULL:
+            if (!load_section(m, s, kind, at, errp)) {
+                return LOAD_ERROR;
+            }
+            break;
+        case WIRE_COMMAND:
+            if (!load_command(m, s, blob, at, &result, errp)) {
+                return LOAD_ERROR;
+            }
+            if (result == LOAD_QUIT) {
+                return LOAD_QUIT;
+            }
+            break;
+        case WIRE_EOF:
+            return LOAD_EOF;
+        default:
+            error_setg(errp, "unknown element 0x%02x (%s) at offset %" PRIu64 " of the stream",
+                       kind, wire_element_name(kind), at);
+            return LOAD_ERROR;
+        }
+    }
+}
+
+/* Is there a description?  A source that waits for our SHUT may have suppressed it. */
+static bool vmdesc_comes(Migration *m, Stream *s)
+{
+    struct pollfd pfd = { .fd = m->channel->fd_in, .events = POLLIN };
+
+    if (m->rp_send && !stream_buffered(s) && pfd.fd >= 0 && poll(&pfd, 1, VMDESC_WAIT_MS) == 0) {
+        return false;
+    }
+    return stream_more(s);
+}
+
+bool loadvm_skip_vmdesc(Migration *m, Stream *s, Error **errp)
+{
+    uint8_t kind;
+    uint32_t len;
+
+    if ((current_machine && current_machine->suppress_vmdesc) || !vmdesc_comes(m, s)) {
+        return true;
+    }
+    kind = stream_get_u8(s);
+    if (kind != WIRE_VMDESCRIPTION) {
+        warn_report("after the end of the stream: byte 0x%02x instead of a description", kind);
+        return true;
+    }
+    len = stream_get_be32(s);
+    if (len > VMDESC_MAX) {
+        warn_report("the description of the stream has %u bytes: not read", len);
+        return true;
+    }
+    stream_skip(s, len);
+    if (stream_error(s, NULL)) {
+        return fail(s, NULL, errp, "the description", stream_offset(s));
+    }
+    return true;
+}

@@ -1,0 +1,462 @@
+/*
+ * Lifecycle of migrations: start, cancel, join, free; owner of the only pointers.
+ *
+ * Belongs to the main thread, under the machine lock, except where a function says
+ * "any thread".  No data path here: src-main.c and dst-main.c have that.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "migration/migration.h"
+
+#include "migration-int.h"
+
+#include <string.h>
+
+#include "channel.h"
+#include "config.h"
+#include "globalstate.h"
+#include "lifecycle.h"
+#include "postcopy-ram/postcopy.h"
+#include "ram.h"
+#include "return-path.h"
+#include "savevm.h"
+#include "state.h"
+#include "stream-internal.h"
+#include "system/machine-lock.h"
+#include "timer-section.h"
+#include "trace/migration.h"
+#include "util/log.h"
+#include "util/util.h"
+#include "wire.h"
+
+/* All that outlives one migration.  Machine lock. */
+typedef struct MigrationRoot {
+    Migration *source;      /* the newest; NULL: none yet */
+    Migration *destination; /* the only one; NULL: none */
+    MigStateMachine source_state, destination_state;
+    SaveRegistry *registry;
+    GlobalState globalstate;
+    TimerSection timer;
+    GPtrArray *blockers;    /* of Error *, not owned */
+    bool incoming_deferred; /* -incoming defer, and no migrate-incoming yet */
+} MigrationRoot;
+
+static MigrationRoot *root;
+bool only_migratable;
+
+static MigrationRoot *get_root(void)
+{
+    if (!root) {
+        root = g_new0(MigrationRoot, 1);
+        mig_state_init(&root->source_state, MIG_SRC, mig_state_emit_event, NULL);
+        mig_state_init(&root->destination_state, MIG_DST, mig_state_emit_event, NULL);
+        root->registry = save_registry_new();
+        root->blockers = g_ptr_array_new();
+    }
+    return root;
+}
+
+SaveRegistry *save_registry(void)
+{
+    return get_root()->registry;
+}
+
+GlobalState *globalstate(void)
+{
+    return &get_root()->globalstate;
+}
+
+bool vmstate_register(const char *path, int instance_id, const VMStateDescription *vmsd,
+                      void *opaque, Error **errp)
+{
+    if (vmsd->unmigratable && only_migratable) {
+        error_setg(errp, "'%s' cannot be migrated, and -only-migratable was given", vmsd->name);
+        return false;
+    }
+    return save_registry_add(save_registry(), path, instance_id, vmsd, opaque, errp);
+}
+
+void vmstate_unregister(const VMStateDescription *vmsd, void *opaque)
+{
+    save_registry_remove(save_registry(), vmsd, opaque);
+}
+
+/* ---- live thing: ram ---- */
+
+static bool ram_can_postcopy(const Migration *m)
+{
+    return m->config->cap[MIG_CAP_POSTCOPY_RAM];
+}
+
+static bool ram_load_section(Migration *m, Stream *s, int version_id, Error **errp)
+{
+    if (version_id != WIRE_RAM_VERSION) {
+        error_setg(errp, "version %d of it is not supported; only %d is", version_id,
+                   WIRE_RAM_VERSION);
+        return false;
+    }
+    return ram_load(m->ram_dest, s, m->config, errp);
+}
+
+static const LiveOps ram_ops = {
+    .setup = ram_save_setup, .iterate = ram_save_iterate, .complete = ram_save_complete,
+    .can_postcopy = ram_can_postcopy, .load = ram_load_section,
+};
+
+/* ---- start and end of the program ---- */
+
+static bool host_can_postcopy(Error **errp)
+{
+    return postcopy_supported_by_host(errp);
+}
+
+void migration_init(void)
+{
+    SaveRegistry *reg = save_registry();
+
+    save_registry_add(reg, NULL, 0, &vmstate_timer, &get_root()->timer, NULL);
+    save_registry_add_live(reg, WIRE_RAM_IDSTR, WIRE_RAM_VERSION, &ram_ops);
+    save_registry_skip_id(reg); /* dirty-bitmap */
+    mig_settings_set_postcopy_check(mig_settings(), host_can_postcopy);
+}
+
+void migration_machine_ready(void)
+{
+    save_registry_add(save_registry(), NULL, 0, &vmstate_globalstate, globalstate(), NULL);
+}
+
+bool migration_global_property(const char *prop, const char *value, Error **errp)
+{
+    return mig_settings_set_global(mig_settings(), prop, value, errp);
+}
+
+/* Join with the machine lock dropped: the thread may still need it. */
+static void join_thread(Migration *m)
+{
+    GThread *thread = g_steal_pointer(&m->thread);
+
+    if (thread) {
+        machine_unlock();
+        g_thread_join(thread);
+        machine_lock();
+    }
+}
+
+static void migration_free(Migration *m)
+{
+    if (!m) {
+        return;
+    }
+    join_thread(m);
+    postcopy_dest_free(m->postcopy_dest);
+    if (m->listener) {
+        mig_listener_free(m->listener);
+    }
+    return_path_free(m->return_path);
+    return_path_send_free(m->rp_send);
+    postcopy_source_free(m->postcopy);
+    stream_free(m->out);
+    stream_free(m->in);
+    ram_source_free(m->ram);
+    ram_dest_free(m->ram_dest);
+    loadvm_free(m->load);
+    mig_connector_free(m->connector);
+    io_channel_unref(m->channel);
+    g_clear_object(&m->vmdesc);
+    g_clear_error(&m->error);
+    g_mutex_clear(&m->error_lock);
+    mig_config_free(m->config);
+    g_free(m->uri);
+    g_free(m);
+}
+
+void migration_shutdown(void)
+{
+    if (!root) {
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        Migration *m = i ? root->destination : root->source;
+
+        if (m) {
+            __atomic_store_n(&m->cancel, 1, __ATOMIC_RELEASE);
+            migration_shutdown_channels(m);
+            src_wake(m);
+            migration_free(m);
+        }
+    }
+    root->source = root->destination = NULL;
+}
+
+/* ---- any thread ---- */
+
+void migration_set_error(Migration *m, Error *err)
+{
+    g_mutex_lock(&m->error_lock);
+    if (!m->error) {
+        m->error = g_steal_pointer(&err);
+    }
+    g_mutex_unlock(&m->error_lock);
+    g_clear_error(&err);
+}
+
+Error *migration_get_error(Migration *m)
+{
+    Error *err;
+
+    g_mutex_lock(&m->error_lock);
+    err = m->error ? g_error_copy(m->error) : NULL;
+    g_mutex_unlock(&m->error_lock);
+    return err;
+}
+
+bool migration_cancelled(const Migration *m)
+{
+    return __atomic_load_n(&m->cancel, __ATOMIC_ACQUIRE);
+}
+
+void migration_set_channel(Migration *m, IOChannel *ioc)
+{
+    g_mutex_lock(&m->error_lock);
+    m->channel = ioc;
+    if (migration_cancelled(m)) {
+        io_channel_shutdown(ioc, IO_SHUTDOWN_BOTH, NULL);
+    }
+    g_mutex_unlock(&m->error_lock);
+}
+
+void migration_shutdown_channels(Migration *m)
+{
+    if (m->connector) {
+        mig_connector_cancel(m->connector);
+    }
+    g_mutex_lock(&m->error_lock);
+    if (m->channel) {
+        io_channel_shutdown(m->channel, IO_SHUTDOWN_BOTH, NULL);
+    }
+    g_mutex_unlock(&m->error_lock);
+}
+
+/* ---- the current ones ---- */
+
+Migration *migration_source_current(void)
+{
+    return get_root()->source;
+}
+
+Migration *migration_destination_current(void)
+{
+    return get_root()->destination;
+}
+
+MigState migration_source_state(void)
+{
+    return mig_state_get(&get_root()->source_state);
+}
+
+MigState migration_destination_state(void)
+{
+    return mig_state_get(&get_root()->destination_state);
+}
+
+bool migration_in_progress(void)
+{
+    MigState dst = migration_destination_state();
+
+    return mig_state_is_running(migration_source_state()) ||
+           (mig_state_is_running(dst) && dst != MIG_STATE_SETUP);
+}
+
+bool migration_incoming_pending(void)
+{
+    MigState dst = migration_destination_state();
+
+    return get_root()->incoming_deferred || mig_state_is_running(dst);
+}
+
+static Migration *migration_new(bool source, const MigrateAddress *addr)
+{
+    Migration *m = g_new0(Migration, 1);
+
+    m->source = source;
+    m->uri = migrate_address_to_str(addr);
+    m->state = source ? &get_root()->source_state : &get_root()->destination_state;
+    m->stats.downtime_ms = -1;
+    m->stats.start_ms = host_clock_ms();
+    g_mutex_init(&m->error_lock);
+    return m;
+}
+
+/* ---- blockers ---- */
+
+bool migrate_add_blocker(Error **reason, Error **errp)
+{
+    if (only_migratable || migration_in_progress()) {
+        error_setg(errp, "%s (%s)", only_migratable ? "-only-migratable was given"
+                                                    : "a migration is in progress",
+                   error_get_pretty(*reason));
+        g_clear_error(reason);
+        return false;
+    }
+    g_ptr_array_add(get_root()->blockers, *reason);
+    return true;
+}
+
+void migrate_del_blocker(Error **reason)
+{
+    if (*reason) {
+        g_ptr_array_remove(get_root()->blockers, *reason);
+        g_clear_error(reason);
+    }
+}
+
+const GPtrArray *migration_blockers(void)
+{
+    return get_root()->blockers;
+}
+
+static bool check_blockers(Error **errp)
+{
+    MigrationRoot *r = get_root();
+
+    if (!save_registry_migratable(r->registry, errp)) {
+        return false;
+    }
+    if (r->blockers->len) {
+        error_setg(errp, "%s", error_get_pretty((Error *)g_ptr_array_index(r->blockers, 0)));
+        return false;
+    }
+    return true;
+}
+
+/* ---- outgoing ---- */
+
+static bool check_may_start(Error **errp)
+{
+    if (mig_state_is_running(migration_source_state())) {
+        error_setg(errp, "There's a migration process in progress");
+    } else if (runstate_check(RUN_STATE_INMIGRATE)) {
+        error_setg(errp, "Guest is waiting for an incoming migration");
+    } else if (runstate_check(RUN_STATE_POSTMIGRATE)) {
+        error_setg(errp, "Can't migrate the vm that was paused due to previous migration");
+    } else if (mig_settings_get(mig_settings())->mode != MIG_MODE_NORMAL) {
+        error_setg(errp, "migration mode '%s' is not supported; only 'normal' is",
+                   mig_param_enum_name(MIG_PARAM_MODE, mig_settings_get(mig_settings())->mode));
+    } else {
+        return check_blockers(errp);
+    }
+    return false;
+}
+
+bool migration_start(const MigrateAddress *addr, bool resume, Error **errp)
+{
+    g_autoptr(MigConnector) connector = NULL;
+    Migration *m;
+
+    if (resume) {
+        error_setg(errp, "Cannot resume if there is no paused migration");
+        return false;
+    }
+    if (!check_may_start(errp) || !(connector = mig_connector_new(addr, errp))) {
+        return false;
+    }
+    migration_free(g_steal_pointer(&get_root()->source));
+    m = migration_new(true, addr);
+    m->connector = g_steal_pointer(&connector);
+    m->config = mig_config_freeze(mig_settings());
+    m->detect_zero = m->config->zero_page_detection != MIG_ZERO_DETECTION_NONE;
+    root->source = m;
+    g_assert(state_advance_any(m->state, MIG_STATE_SETUP, NULL));
+    m->thread = thread_start("migration", src_main, m);
+    return true;
+}
+
+bool migration_cancel(Error **errp)
+{
+    Migration *m = get_root()->source;
+    MigState was = migration_source_state();
+
+    if (!m || !mig_state_is_running(was) || was == MIG_STATE_CANCELLING ||
+        was == MIG_STATE_FAILING) {
+        return true;
+    }
+    if (!state_advance_any(m->state, MIG_STATE_CANCELLING, NULL)) {
+        /* It ended in the meantime, or the guest is on the other side. */
+        was = migration_source_state();
+        if (mig_state_is_postcopy(was)) {
+            error_setg(errp, "Postcopy migration in progress, cannot cancel.");
+            return false;
+        }
+        return true;
+    }
+    __atomic_store_n(&m->cancel, 1, __ATOMIC_RELEASE);
+    migration_shutdown_channels(m);
+    src_wake(m);
+    return true;
+}
+
+/* ---- incoming ---- */
+
+static void incoming_accepted(IOChannel *ioc, void *opaque)
+{
+    Migration *m = opaque;
+
+    if (m->channel) {
+        warn_report("a second connection to %s was closed: there is one migration already",
+                    m->uri);
+        io_channel_unref(ioc);
+        return;
+    }
+    io_channel_set_name(ioc, "migration-main");
+    m->config = mig_config_freeze(mig_settings());
+    m->ram_dest = ram_dest_new(m->config);
+    m->load = loadvm_new();
+    m->in = stream_new_input(ioc);
+    migration_set_channel(m, ioc);
+    mig_listener_free(g_steal_pointer(&m->listener));
+    m->thread = thread_start("incoming", dst_main, m);
+}
+
+bool migration_incoming_start(const MigrateAddress *addr, bool exit_on_error, Error **errp)
+{
+    Migration *m;
+
+    if (get_root()->destination) {
+        error_setg(errp, "The incoming migration has already been started");
+        return false;
+    }
+    if (!save_registry_migratable(root->registry, errp)) {
+        return false;
+    }
+    globalstate_forget(&root->globalstate);
+    m = migration_new(false, addr);
+    m->exit_on_error = exit_on_error;
+    g_assert(state_advance_any(m->state, MIG_STATE_SETUP, NULL));
+    m->listener = mig_listener_new(addr, incoming_accepted, m, errp);
+    if (!m->listener) {
+        state_advance_any(m->state, MIG_STATE_FAILED, NULL);
+        mig_state_reset(m->state);
+        migration_free(m);
+        return false;
+    }
+    root->destination = m;
+    root->incoming_deferred = false;
+    return true;
+}
+
+bool migration_incoming_deferred(void)
+{
+    return get_root()->incoming_deferred;
+}
+
+bool migration_incoming_option(const char *arg, Error **errp)
+{
+    g_autoptr(MigrateAddress) addr = NULL;
+
+    if (!strcmp(arg, "defer")) {
+        get_root()->incoming_deferred = true;
+        return true;
+    }
+    addr = migrate_address_from_option(arg, errp);
+    return addr && migration_incoming_start(addr, true, errp);
+}

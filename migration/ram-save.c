@@ -1,0 +1,175 @@
+/*
+ * Guest memory onto the wire: chooses the next pages, their form, and emits records.
+ *
+ * Belongs to the source's migration thread.
+ *
+ * A page goes ram_save_iterate -> dirty_next (or urgent_next) -> save_page -> stream.
+ * Plain pages are not copied: the stream gathers them from guest memory when it is
+ * written out.  Should the guest change one in between, the page is dirty again.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "migration-int.h"
+
+#include <string.h>
+
+#include "config.h"
+#include "ram.h"
+#include "stream-internal.h"
+#include "system/address-space.h"
+#include "trace/migration.h"
+#include "util/bitmap.h"
+#include "util/util.h"
+#include "wire.h"
+
+/* A PART ends after this long, so that other live things and commands get their turn. */
+#define PART_MS 50
+/* Pages taken from the bitmap at a time: few in postcopy, where requests must not wait. */
+#define RUN_PAGES 512
+#define RUN_PAGES_POSTCOPY 16
+
+RamSourceBlock *ram_source_block(RamSource *r, const char *idstr)
+{
+    for (unsigned i = 0; i < r->n_blocks; i++) {
+        if (!strcmp(r->blocks[i].rb->idstr, idstr)) {
+            return &r->blocks[i];
+        }
+    }
+    return NULL;
+}
+
+bool ram_block_ignored(const RAMBlock *rb, const MigConfig *config)
+{
+    return config->cap[MIG_CAP_X_IGNORE_SHARED] && rb->shared && rb->named_file;
+}
+
+typedef struct FindGpa {
+    const RAMBlock *rb;
+    uint64_t gpa;
+    bool found;
+} FindGpa;
+
+static void find_gpa(const RamRegion *region, void *opaque)
+{
+    FindGpa *f = opaque;
+
+    if (region->rb == f->rb && !f->found) {
+        f->gpa = region->gpa - region->rb_offset;
+        f->found = true;
+    }
+}
+
+uint64_t ram_block_gpa(const RAMBlock *rb)
+{
+    FindGpa f = { .rb = rb };
+
+    memory_foreach_ram(find_gpa, &f);
+    return f.gpa;
+}
+
+bool ram_save_setup(Migration *m, Stream *s, Error **errp)
+{
+    const MigConfig *config = m->config;
+    uint64_t base = MAX((uint64_t)getpagesize(), TARGET_PAGE_SIZE);
+
+    stream_put_be64(s, wire_ram_word(ramblock_total_migratable(), WIRE_RAM_MEM_SIZE));
+    RAMBLOCK_FOREACH_MIGRATABLE(rb) {
+        stream_put_str8(s, rb->idstr);
+        stream_put_be64(s, rb->used_length);
+        if (config->cap[MIG_CAP_POSTCOPY_RAM] && rb->page_size != base) {
+            stream_put_be64(s, rb->page_size);
+        }
+        if (config->cap[MIG_CAP_X_IGNORE_SHARED]) {
+            stream_put_be64(s, ram_block_gpa(rb));
+        }
+    }
+    stream_put_be64(s, WIRE_RAM_EOS);
+    return !stream_error(s, errp);
+}
+
+/* One record; true when it was a zero page.  The block is what CONTINUE means then. */
+static bool save_page(Migration *m, Stream *s, RamSourceBlock *b, uint64_t page)
+{
+    RamSource *r = m->ram;
+    uint64_t offset = page << TARGET_PAGE_BITS;
+    const uint8_t *host = b->rb->host + offset;
+    unsigned flags = r->last_sent == b ? WIRE_RAM_CONTINUE : 0;
+    bool zero = m->detect_zero && buffer_is_zero(host, TARGET_PAGE_SIZE);
+
+    stream_put_be64(s, wire_ram_word(offset, flags | (zero ? WIRE_RAM_ZERO : WIRE_RAM_PAGE)));
+    if (!flags) {
+        stream_put_str8(s, b->rb->idstr);
+        r->last_sent = b;
+    }
+    if (zero) {
+        stream_put_u8(s, 0);
+    } else {
+        stream_put_page_ref(s, host, TARGET_PAGE_SIZE);
+    }
+    return zero;
+}
+
+/* In postcopy nothing is left in the queue, where the next urgent page would wait behind it. */
+static void save_run(Migration *m, Stream *s, const PageRun *run)
+{
+    RamSourceBlock *b = run->b;
+    uint64_t zero = 0;
+
+    trace_ram_save_run(b->rb->idstr, run->page << TARGET_PAGE_BITS, run->n, run->urgent);
+    for (uint64_t i = 0; i < run->n; i++) {
+        zero += save_page(m, s, b, run->page + i);
+    }
+    stat_add(m->stats.zero_pages, zero);
+    stat_add(m->stats.normal_pages, run->n - zero);
+    if (b->sent) {
+        bitmap_set(b->sent, run->page, run->n);
+    }
+    if (m->in_postcopy) {
+        stream_flush(s);
+    }
+}
+
+/* The next run: what the destination waits for, else what the scan finds. */
+static bool next_run(Migration *m, uint64_t max, PageRun *ret_run)
+{
+    return urgent_next(m->ram, ret_run) || dirty_next(m->ram, max, ret_run);
+}
+
+bool ram_save_iterate(Migration *m, Stream *s, Error **errp)
+{
+    int64_t end_ns = host_clock_ns() + PART_MS * 1000000LL;
+    uint64_t max = m->in_postcopy ? RUN_PAGES_POSTCOPY : RUN_PAGES;
+    PageRun run;
+
+    while (!stream_error(s, NULL) && !migration_cancelled(m)) {
+        bool limited = stream_rate_exceeded(s);
+
+        if (limited ? !urgent_next(m->ram, &run) : !next_run(m, max, &run)) {
+            break;
+        }
+        save_run(m, s, &run);
+        if (host_clock_ns() >= end_ns) {
+            break;
+        }
+    }
+    stream_put_be64(s, WIRE_RAM_EOS);
+    return !stream_error(s, errp);
+}
+
+bool ram_save_complete(Migration *m, Stream *s, Error **errp)
+{
+    PageRun run;
+
+    while (!stream_error(s, NULL) && !migration_cancelled(m) && next_run(m, RUN_PAGES, &run)) {
+        save_run(m, s, &run);
+    }
+    stream_put_be64(s, WIRE_RAM_EOS);
+    return !stream_error(s, errp);
+}
+
+void ram_save_restart(RamSource *r)
+{
+    r->last_sent = NULL;
+    r->scan_block = 0;
+    r->scan_page = 0;
+}

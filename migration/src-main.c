@@ -1,0 +1,395 @@
+/*
+ * The source's migration thread: connect, set up, iterate, switch over, complete.
+ *
+ *   src_main -> connect -> setup -> iterate -> stop_machine -> complete_precopy
+ *                                                          \-> postcopy
+ *
+ * Belongs to that thread.  It takes the machine lock only to set up, to stop the
+ * machine, to save device state (into memory) and at the end; never around IO.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "migration-int.h"
+
+#include "config.h"
+#include "channel.h"
+#include "globalstate.h"
+#include "hw/core/machine.h"
+#include "monitor/monitor.h"
+#include "postcopy-ram/postcopy.h"
+#include "ram.h"
+#include "return-path.h"
+#include "src-rates.h"
+#include "state.h"
+#include "stream-internal.h"
+#include "system/cpus.h"
+#include "system/dirty.h"
+#include "system/machine-lock.h"
+#include "trace/migration.h"
+#include "util/util.h"
+#include "wire.h"
+
+#define SEND_BUFFER (4 * MiB)
+
+void src_wake(Migration *m)
+{
+    mig_state_kick(m->state);
+}
+
+/* Sleep until the rate window is over, an urgent page is asked for, or the state changes. */
+static void rate_sleep(Migration *m)
+{
+    int64_t left_us = stream_rate_left_us(m->out);
+
+    if (left_us > 0 && !migration_cancelled(m)) {
+        stream_flush(m->out);
+        mig_state_wait(m->state, mig_state_get(m->state), g_get_monotonic_time() + left_us);
+    }
+}
+
+static void set_rate(Migration *m)
+{
+    stream_rate_set(m->out, mig_live(m->in_postcopy ? MIG_PARAM_MAX_POSTCOPY_BANDWIDTH
+                                                    : MIG_PARAM_MAX_BANDWIDTH));
+}
+
+/* Nothing more may be expected from a destination that ended the return path. */
+static bool return_path_alive(Migration *m, Error **errp)
+{
+    if (m->return_path && return_path_ended(m->return_path, errp)) {
+        if (errp && !*errp) {
+            error_setg(errp, "the destination ended the migration early");
+        }
+        return false;
+    }
+    return true;
+}
+
+/* ---- connect, setup ---- */
+
+static bool connect_out(Migration *m, Error **errp)
+{
+    IOChannel *ioc = mig_connector_connect(m->connector, errp);
+    bool wants_answers = m->config->cap[MIG_CAP_RETURN_PATH] ||
+                         m->config->cap[MIG_CAP_POSTCOPY_RAM];
+
+    if (!ioc) {
+        return false;
+    }
+    io_channel_set_name(ioc, "migration-main");
+    io_channel_set_send_buffer(ioc, SEND_BUFFER);
+    migration_set_channel(m, ioc);
+    m->out = stream_new_output(ioc);
+    if (wants_answers) {
+        if (!ioc->two_way) {
+            error_setg(errp, "return-path and postcopy-ram need a channel that bytes can come "
+                       "back on, and %s is one-way: use a socket", m->uri);
+            return false;
+        }
+        m->return_path = return_path_start(m);
+    }
+    return true;
+}
+
+static bool setup_ram(Migration *m, Error **errp)
+{
+    bool postcopy = m->config->cap[MIG_CAP_POSTCOPY_RAM];
+
+    MACHINE_LOCK_GUARD();
+    m->ram = ram_source_new(m->config, postcopy);
+    return ram_dirty_start_log(m->ram, errp);
+}
+
+static void send_greeting(Migration *m)
+{
+    if (!(current_machine && current_machine->suppress_vmdesc)) {
+        m->vmdesc = savevm_vmdesc_begin();
+    }
+    savevm_send_header(m, m->out);
+    if (m->vmdesc) {
+        savevm_vmdesc_devices(m->vmdesc);
+    }
+    if (m->return_path) {
+        savevm_send_open_return_path(m->out);
+        savevm_send_ping(m->out, WIRE_PING_OPENED);
+    }
+    if (m->config->cap[MIG_CAP_POSTCOPY_RAM]) {
+        m->postcopy = postcopy_source_new(m);
+        postcopy_source_advise(m, m->out);
+    }
+}
+
+static bool setup(Migration *m, Error **errp)
+{
+    if (!connect_out(m, errp)) {
+        return false;
+    }
+    send_greeting(m);
+    if (!setup_ram(m, errp) || !savevm_setup(m, errp)) {
+        return false;
+    }
+    stat_set(m->stats.total_bytes, ramblock_total_migratable());
+    stat_set(m->stats.dirty_sync_count, 1);
+    stat_set(m->stats.setup_end_ms, host_clock_ms());
+    return state_advance(m->state, MIG_STATE_SETUP, MIG_STATE_ACTIVE);
+}
+
+/* ---- iterate ---- */
+
+static bool sync_pass(Migration *m, Error **errp)
+{
+    if (!ram_dirty_sync(m, errp)) {
+        return false;
+    }
+    uint64_t pass = stat_get(m->stats.dirty_sync_count) + 1;
+    stat_set(m->stats.dirty_sync_count, pass);
+    if (mig_settings_cap(MIG_CAP_EVENTS)) {
+        JsonObject *data = json_object_new();
+
+        json_object_set_int_member(data, "pass", pass);
+        qmp_event_emit("MIGRATION_PASS", data);
+    }
+    return true;
+}
+
+/*
+ * Is it time to stop the machine?  1: yes; 0: no; -1: errp set.  The estimate of what
+ * is left knows nothing of writes since the last sync, so a low one is checked by a sync.
+ */
+static int time_to_switch(Migration *m, SwitchDecision *d, Error **errp)
+{
+    if (!switch_wants_sync(d, ram_dirty_bytes(m->ram), rates_threshold(m))) {
+        return 0;
+    }
+    if (!sync_pass(m, errp)) {
+        return -1;
+    }
+    return switch_decide(d, ram_dirty_bytes(m->ram), rates_threshold(m), runstate_is_running());
+}
+
+/* Send until little enough is left.  *ret_postcopy: go on with postcopy. */
+static bool iterate(Migration *m, bool *ret_postcopy, Error **errp)
+{
+    SwitchDecision d = { 0 };
+
+    for (;;) {
+        int now;
+
+        if (migration_cancelled(m) || !return_path_alive(m, errp)) {
+            return false;
+        }
+        set_rate(m);
+        rates_update(m);
+        now = time_to_switch(m, &d, errp);
+        if (now) {
+            *ret_postcopy = false;
+            return now > 0;
+        }
+        if (m->postcopy && stat_get(m->start_postcopy)) {
+            *ret_postcopy = true;
+            return true;
+        }
+        if (!savevm_iterate(m, errp)) {
+            return false;
+        }
+        if (stream_rate_exceeded(m->out)) {
+            rate_sleep(m);
+        }
+    }
+}
+
+/* ---- switch ---- */
+
+/* migrate-continue moves the state on from the monitor's thread. */
+static bool pause_before_switch(Migration *m)
+{
+    if (!m->config->cap[MIG_CAP_PAUSE_BEFORE_SWITCHOVER]) {
+        return state_advance(m->state, MIG_STATE_ACTIVE, MIG_STATE_DEVICE);
+    }
+    if (!state_advance(m->state, MIG_STATE_ACTIVE, MIG_STATE_PRE_SWITCHOVER)) {
+        return false;
+    }
+    while (mig_state_wait(m->state, MIG_STATE_PRE_SWITCHOVER, G_MAXINT64) ==
+           MIG_STATE_PRE_SWITCHOVER) {
+        if (migration_cancelled(m)) {
+            return false;
+        }
+    }
+    return mig_state_get(m->state) == MIG_STATE_DEVICE;
+}
+
+static bool stop_machine(Migration *m, Error **errp)
+{
+    stream_flush(m->out);
+    rates_account(m);
+    {
+        MACHINE_LOCK_GUARD();
+        if (migration_cancelled(m)) {
+            return false;
+        }
+        m->old_run_state = runstate_get();
+        m->vm_was_running = runstate_is_running();
+        globalstate_store(globalstate(), m->old_run_state);
+        stat_set(m->stats.stop_ms, host_clock_ms());
+        m->machine_stopped = true;
+        vm_stop_force_state(RUN_STATE_FINISH_MIGRATE);
+    }
+    return pause_before_switch(m) && ram_dirty_sync(m, errp);
+}
+
+/* Device state goes into memory first: no IO under the machine lock. */
+static bool send_devices(Migration *m, Error **errp)
+{
+    g_autoptr(Stream) blob = stream_new_output_memory();
+    const void *data;
+    size_t len;
+
+    {
+        MACHINE_LOCK_GUARD();
+        cpu_synchronize_all();
+        if (!savevm_save_devices(m, blob, errp)) {
+            return false;
+        }
+    }
+    data = stream_memory_data(blob, &len);
+    stream_put_bytes(m->out, data, len);
+    return !stream_error(m->out, errp);
+}
+
+/* Everything is written: wait for the destination's word, close. */
+static bool hear_and_close(Migration *m, Error **errp)
+{
+    if (!stream_flush(m->out)) {
+        stream_error(m->out, errp);
+        return false;
+    }
+    rates_account(m);
+    if (m->return_path && !return_path_join(m->return_path, errp)) {
+        return false;
+    }
+    return stream_close(m->out, errp);
+}
+
+static bool complete_precopy(Migration *m, Error **errp)
+{
+    stream_rate_set(m->out, 0);
+    if (!savevm_complete_live(m, false, errp) || migration_cancelled(m) ||
+        !send_devices(m, errp)) {
+        return false;
+    }
+    savevm_send_eof(m->out);
+    savevm_send_vmdesc(m, m->out);
+    return hear_and_close(m, errp);
+}
+
+static bool switch_to_postcopy(Migration *m, Error **errp)
+{
+    bool good;
+
+    machine_lock();
+    cpu_synchronize_all();
+    m->in_postcopy = true;
+    g_clear_object(&m->vmdesc);
+    good = postcopy_switch(m, errp);
+    machine_unlock();
+    rates_account(m);
+    stat_set(m->stats.downtime_ms, host_clock_ms() - stat_get(m->stats.stop_ms));
+    return good;
+}
+
+static bool postcopy(Migration *m, Error **errp)
+{
+    if (!switch_to_postcopy(m, errp)) {
+        return false;
+    }
+    while (ram_dirty_bytes(m->ram)) {
+        if (migration_cancelled(m) || !return_path_alive(m, errp)) {
+            return false;
+        }
+        set_rate(m);
+        rates_update(m);
+        if (!savevm_iterate(m, errp)) {
+            return false;
+        }
+        if (stream_rate_exceeded(m->out)) {
+            rate_sleep(m);
+        }
+    }
+    if (!savevm_complete_live(m, true, errp)) {
+        return false;
+    }
+    savevm_send_eof(m->out);
+    return hear_and_close(m, errp);
+}
+
+/* ---- end ---- */
+
+static void end_well(Migration *m)
+{
+    int64_t now = host_clock_ms();
+    MigState state = mig_state_get(m->state);
+
+    MACHINE_LOCK_GUARD();
+    stat_set(m->stats.end_ms, now);
+    if (stat_get(m->stats.downtime_ms) < 0) {
+        stat_set(m->stats.downtime_ms, now - stat_get(m->stats.stop_ms));
+    }
+    ram_source_free(g_steal_pointer(&m->ram));
+    runstate_set(RUN_STATE_POSTMIGRATE);
+    /* Lost to a cancel in the very last moment: the destination has the guest all the same. */
+    if (!state_advance(m->state, state, MIG_STATE_COMPLETED)) {
+        state_advance_any(m->state, MIG_STATE_CANCELLED, NULL);
+    }
+}
+
+/* The guest goes on here as it was, if it is still ours. */
+static void end_badly(Migration *m, Error *err)
+{
+    bool ours = !m->in_postcopy || postcopy_source_guest_is_ours(m);
+
+    if (err) {
+        migration_set_error(m, err);
+    }
+    if (!ours) {
+        state_advance_any(m->state, MIG_STATE_POSTCOPY_PAUSED, NULL);
+        migration_shutdown_channels(m);
+        return;
+    }
+    state_advance_any(m->state, MIG_STATE_FAILING, NULL); /* not when it is being cancelled */
+    migration_shutdown_channels(m);
+    if (m->return_path) {
+        return_path_join(m->return_path, NULL);
+    }
+    if (m->out) {
+        stream_close(m->out, NULL);
+    }
+    MACHINE_LOCK_GUARD();
+    ram_source_free(g_steal_pointer(&m->ram));
+    if (m->machine_stopped && runstate_check(RUN_STATE_FINISH_MIGRATE)) {
+        if (m->vm_was_running) {
+            vm_start();
+        } else {
+            runstate_set(m->old_run_state);
+        }
+    }
+    stat_set(m->stats.end_ms, host_clock_ms());
+    state_advance_any(m->state, migration_cancelled(m) ? MIG_STATE_CANCELLED : MIG_STATE_FAILED,
+                      NULL);
+}
+
+void *src_main(void *opaque)
+{
+    Migration *m = opaque;
+    bool go_postcopy = false;
+    Error *err = NULL;
+    bool good = setup(m, &err) && iterate(m, &go_postcopy, &err) && stop_machine(m, &err) &&
+                (go_postcopy ? postcopy(m, &err) : complete_precopy(m, &err));
+
+    trace_migration_end(m->uri, good, err ? error_get_pretty(err) : "");
+    if (good) {
+        end_well(m);
+    } else {
+        end_badly(m, err);
+    }
+    return NULL;
+}
