@@ -115,6 +115,11 @@ void placer_free(Placer *p)
     g_free(p);
 }
 
+void placer_set_uffd(Placer *p, int uffd)
+{
+    p->uffd = uffd;
+}
+
 void placer_allow_zeropage(Placer *p, PmiBlock *b, bool allow)
 {
     uint64_t i = b - p->pmi->blocks;

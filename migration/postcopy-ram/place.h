@@ -21,6 +21,8 @@ typedef struct Placer Placer;
 typedef void PlacedFn(void *opaque, PmiBlock *b, uint64_t offset, uint64_t len);
 Placer *placer_new(Pmi *pmi, int uffd, PlacedFn *waited, void *opaque);
 void placer_free(Placer *p);
+/* The userfaultfd, when it was not known to placer_new() yet. */
+void placer_set_uffd(Placer *p, int uffd);
 
 /* Block `rb` may (not) be zeroed with UFFDIO_ZEROPAGE; default: not. */
 void placer_allow_zeropage(Placer *p, PmiBlock *b, bool allow);

@@ -13,6 +13,12 @@
 #include "migration/migration-int.h"
 #include "migration/ram.h"
 
+/*
+ * What the kernel may hold of the main stream while pages are asked for one by one: an
+ * urgent page waits until the destination has read so much.
+ */
+#define POSTCOPY_SOCKET_BUFFER (64 * 1024)
+
 /* ======== support.c: any thread ======== */
 
 /*
@@ -25,8 +31,6 @@ uint64_t postcopy_page_size_summary(void);
 
 /* ======== switch.c: source ======== */
 
-PostcopySource *postcopy_source_new(Migration *m);
-void postcopy_source_free(PostcopySource *ps);
 /* The payload of POSTCOPY_ADVISE goes out: migration thread, after PING 1. */
 void postcopy_source_advise(Migration *m, Stream *s);
 /*
@@ -48,7 +52,7 @@ bool postcopy_source_guest_is_ours(Migration *m);
 /* Return-path thread: a PONG came. */
 void postcopy_source_pong(Migration *m, uint32_t cookie);
 
-/* ======== listen.c and friends: destination ======== */
+/* ======== dest.c: destination ======== */
 
 /* The commands.  Incoming thread (inside a PACKAGED blob for LISTEN and RUN). */
 bool postcopy_dest_advise(Migration *m, const uint8_t *payload, size_t len, Error **errp);

@@ -1,0 +1,81 @@
+/*
+ * The destination of a postcopy, as the files of this folder share it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef FERRY_MIGRATION_POSTCOPY_DEST_INT_H
+#define FERRY_MIGRATION_POSTCOPY_DEST_INT_H
+
+#include "migration/postcopy-ram/blocktime.h"
+#include "migration/postcopy-ram/place.h"
+#include "migration/postcopy-ram/pmi.h"
+#include "migration/postcopy-ram/postcopy.h"
+#include "util/uffd.h"
+
+/*
+ * How far it is.  ADVISED -> [DISCARDING ->] LISTENING -> RUNNING -> ENDED; written by
+ * the incoming thread up to RUNNING, by the listen thread at the end.
+ */
+typedef enum PostcopyPhase {
+    POSTCOPY_ADVISED,    /* the source may postcopy; memory is empty */
+    POSTCOPY_DISCARDING, /* it will: it has begun to take stale pages back */
+    POSTCOPY_LISTENING,  /* faults are served, devices are being loaded */
+    POSTCOPY_RUNNING,    /* the guest runs here */
+    POSTCOPY_ENDED,      /* every page has come */
+} PostcopyPhase;
+
+/*
+ * Field keys: [c] constant from LISTEN on, [a] atomic, [L] lock,
+ *   [i] the thread that reads the main stream: incoming, then listen,
+ *   [f] fault thread.
+ */
+struct PostcopyDest {
+    Migration *m;            /* [c] */
+    int phase;               /* [a] PostcopyPhase */
+    Pmi *pmi;                /* [c] its bitmaps are those of m->ram_dest */
+    Blocktime *blocktime;    /* [c] NULL without postcopy-blocktime */
+    bool thp_off;            /* [i] transparent huge pages were switched off */
+
+    int uffd;                /* [c] -1: none */
+    unsigned registered;     /* [i] the first so many blocks of pmi are registered */
+    Placer *placer;          /* [i] */
+
+    int quit_fd;             /* [c] eventfd: the fault thread ends */
+    GThread *fault_thread;   /* [c] until joined */
+    bool send_failed;        /* [f] the return path is broken: requests are only noted */
+
+    GThread *listen_thread;  /* [c] until joined */
+    GMutex lock;
+    GCond cond;
+    bool main_done;          /* [L] the incoming thread has returned */
+    Error *main_error;       /* [L] and this is what it failed with */
+    bool listen_failed;      /* [L] the stream failed before RUN, which is refused now */
+};
+
+static inline PostcopyPhase postcopy_phase(const PostcopyDest *pd)
+{
+    return __atomic_load_n(&pd->phase, __ATOMIC_ACQUIRE);
+}
+void postcopy_set_phase(PostcopyDest *pd, PostcopyPhase phase);
+
+/* ---- fault.c ---- */
+
+/* Start the thread that serves pd->uffd. */
+bool fault_thread_start(PostcopyDest *pd, Error **errp);
+/* End it; a thread that was never started is fine. */
+void fault_thread_stop(PostcopyDest *pd);
+
+/* ---- listen.c ---- */
+
+void listen_thread_start(PostcopyDest *pd);
+
+/* ---- register.c ---- */
+
+/* userfaultfd over every block, drop what is present but was not received. */
+bool postcopy_register_all(PostcopyDest *pd, Error **errp);
+/* Let everybody go on; memory that has not come reads as zeros. */
+void postcopy_unregister_all(PostcopyDest *pd);
+/* Transparent huge pages off (a fault must be a small page's) and, at the end, on again. */
+void postcopy_thp(PostcopyDest *pd, bool on);
+
+#endif

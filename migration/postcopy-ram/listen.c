@@ -1,0 +1,144 @@
+/*
+ * The listen thread ("mig/dst/listen"): reads the main stream from POSTCOPY_LISTEN to
+ * its end and puts pages in place, while the incoming thread loads the package and the
+ * guest starts.
+ *
+ * It never takes the machine lock while pages are missing: whoever holds that lock may
+ * be waiting for one of them.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "migration/postcopy-ram/dest-int.h"
+
+#include <inttypes.h>
+
+#include "migration/state.h"
+#include "trace/migration.h"
+#include "util/bitmap.h"
+#include "util/log.h"
+#include "util/util.h"
+
+/* The source says that this is all: then nothing may be missing. */
+static bool check_complete(PostcopyDest *pd, Error **errp)
+{
+    for (unsigned i = 0; i < pd->pmi->num_blocks; i++) {
+        const PmiBlock *b = &pd->pmi->blocks[i];
+        uint64_t missing = b->pages - bitmap_count(b->received, 0, b->pages);
+
+        if (missing) {
+            error_setg(errp,
+                       "the source ended, but %" PRIu64 " of the %" PRIu64
+                       " pages of RAM block '%s' never came (the first one is 0x%" PRIx64 ")",
+                       missing, b->pages, b->rb->idstr,
+                       bitmap_find_next_zero(b->received, b->pages, 0) << TARGET_PAGE_BITS);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool read_stream(PostcopyDest *pd, Error **errp)
+{
+    Migration *m = pd->m;
+
+    if (loadvm_run(m, m->in, false, errp) == LOAD_ERROR) {
+        return false;
+    }
+    return check_complete(pd, errp);
+}
+
+/* The package failed, and the stream was closed because of that. */
+static bool main_failed(PostcopyDest *pd)
+{
+    bool failed;
+
+    g_mutex_lock(&pd->lock);
+    failed = pd->main_error != NULL;
+    g_mutex_unlock(&pd->lock);
+    return failed;
+}
+
+/*
+ * The stream failed.  True when the guest does not run here yet, and now will
+ * not: whoever waits for memory goes on, to find that all was in vain.
+ */
+static bool give_up_before_run(PostcopyDest *pd)
+{
+    bool before;
+
+    g_mutex_lock(&pd->lock);
+    before = postcopy_phase(pd) != POSTCOPY_RUNNING;
+    pd->listen_failed = before;
+    g_mutex_unlock(&pd->lock);
+    return before;
+}
+
+/* Wait until the package is loaded or has failed.  *err becomes whatever failed first. */
+static void wait_for_main(PostcopyDest *pd, Error **err)
+{
+    g_mutex_lock(&pd->lock);
+    while (!pd->main_done) {
+        g_cond_wait(&pd->cond, &pd->lock);
+    }
+    if (pd->main_error && !pd->listen_failed) {
+        g_clear_error(err);
+        *err = g_steal_pointer(&pd->main_error);
+    }
+    g_mutex_unlock(&pd->lock);
+}
+
+static void stop_serving(PostcopyDest *pd)
+{
+    fault_thread_stop(pd);
+    postcopy_unregister_all(pd);
+    postcopy_thp(pd, true);
+}
+
+/*
+ * The guest runs here and some of its memory is still at the source: keep it, with the
+ * threads that touch missing pages asleep, until somebody decides.
+ */
+static void pause_guest(PostcopyDest *pd, Error *err)
+{
+    Migration *m = pd->m;
+
+    error_report("postcopy paused: %s", err->message);
+    migration_set_error(m, err);
+    migration_shutdown_channels(m);
+    if (!state_advance(m->state, MIG_STATE_POSTCOPY_ACTIVE, MIG_STATE_POSTCOPY_PAUSED)) {
+        warn_report("the migration is %s", mig_state_name(mig_state_get(m->state)));
+    }
+}
+
+static void *listen_thread(void *opaque)
+{
+    PostcopyDest *pd = opaque;
+    Error *err = NULL;
+    PlaceCounts counts;
+    bool paused = false;
+
+    read_stream(pd, &err);
+    counts = place_counts(pd->placer);
+    trace_postcopy_listen_end(counts.pages, counts.zero_pages, counts.ioctls, counts.urgent);
+    if (err) {
+        paused = !main_failed(pd) && !give_up_before_run(pd);
+    }
+    if (!paused) {
+        stop_serving(pd);
+    }
+    wait_for_main(pd, &err);
+    if (paused) {
+        pause_guest(pd, err);
+        return NULL;
+    }
+    if (!err) {
+        postcopy_set_phase(pd, POSTCOPY_ENDED);
+    }
+    dst_finish(pd->m, err);
+    return NULL;
+}
+
+void listen_thread_start(PostcopyDest *pd)
+{
+    pd->listen_thread = thread_start("mig/dst/listen", listen_thread, pd);
+}

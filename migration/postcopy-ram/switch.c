@@ -1,0 +1,158 @@
+/*
+ * The switch to postcopy on the source.  Migration thread, machine lock held, machine
+ * stopped; postcopy_source_pong() is the return-path thread's.
+ *
+ *   END of what cannot wait; POSTCOPY_RAM_DISCARD ...; PING 2;
+ *   PACKAGED { LISTEN; device state; PING 3; PING 0x42; RUN }; PING 4
+ *
+ * Until PONG 0x42 the guest is the source's: a failure restarts it here.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <inttypes.h>
+
+#include "migration/config.h"
+#include "migration/postcopy-ram/discard.h"
+#include "migration/postcopy-ram/postcopy.h"
+#include "migration/postcopy-ram/sentmap.h"
+#include "migration/state.h"
+#include "migration/stream-internal.h"
+#include "migration/wire.h"
+#include "system/machine-lock.h"
+#include "trace/migration.h"
+#include "util/bitmap.h"
+#include "util/util.h"
+
+/* Runs of a bitmap in a trace line. */
+#define TRACE_RUNS 32
+
+void postcopy_source_advise(Migration *m, Stream *s)
+{
+    const WireAdvise a = {
+        .with_ram = true,
+        .page_size_summary = postcopy_page_size_summary(),
+        .target_page_size = TARGET_PAGE_SIZE,
+    };
+    uint8_t payload[16];
+
+    savevm_send_command(s, WIRE_CMD_POSTCOPY_ADVISE, payload, wire_advise_encode(payload, &a));
+}
+
+static void send_discard(void *opaque, const uint8_t *payload, size_t len)
+{
+    Migration *m = opaque;
+
+    savevm_send_command(m->out, WIRE_CMD_POSTCOPY_RAM_DISCARD, payload, len);
+}
+
+/* Take back what is stale or was never sent, and mark it as to be sent. */
+static bool discard_block(Migration *m, RamSourceBlock *b, Error **errp)
+{
+    g_autofree unsigned long *dirty = g_memdup2(b->dirty, BITMAP_BYTES(b->pages));
+    g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(WireRange));
+    SentmapResult r = sentmap_discards(dirty, b->sent, b->pages, b->host_pages, ranges);
+
+    trace_postcopy_sentmap(b->rb->idstr, r.resent, r.never_sent, r.widened, ranges->len);
+    if (trace_postcopy_sentmap_runs_on()) {
+        g_autofree char *runs = bitmap_runs_to_text(dirty, b->pages, TRACE_RUNS);
+        trace_postcopy_sentmap_runs(b->rb->idstr, runs);
+    }
+    if (r.unclaimed) {
+        error_setg(errp,
+                   "RAM block '%s': %" PRIu64 " pages were neither sent nor kept to be sent",
+                   b->rb->idstr, r.unclaimed);
+        return false;
+    }
+    for (unsigned i = 0; i < ranges->len; i++) {
+        WireRange range = g_array_index(ranges, WireRange, i);
+
+        ram_dirty_set_range(m->ram, b, range.start >> TARGET_PAGE_BITS,
+                            range.length >> TARGET_PAGE_BITS);
+    }
+    discard_send(b->rb->idstr, ranges, send_discard, m);
+    return true;
+}
+
+static bool send_discards(Migration *m, Error **errp)
+{
+    for (unsigned i = 0; i < m->ram->n_blocks; i++) {
+        if (!discard_block(m, &m->ram->blocks[i], errp)) {
+            return false;
+        }
+    }
+    ram_save_restart(m->ram);
+    return true;
+}
+
+/* The package: everything that the guest needs to run but its memory. */
+static Stream *make_package(Migration *m, Error **errp)
+{
+    g_autoptr(Stream) s = stream_new_output_memory();
+
+    stream_set_name(s, "package");
+    savevm_send_command(s, WIRE_CMD_POSTCOPY_LISTEN, NULL, 0);
+    if (!savevm_save_devices(m, s, errp)) {
+        return NULL;
+    }
+    savevm_send_ping(s, WIRE_PING_IN_PACKAGE);
+    savevm_send_ping(s, WIRE_PING_DEVICES_LOADED);
+    savevm_send_command(s, WIRE_CMD_POSTCOPY_RUN, NULL, 0);
+    if (stream_error(s, errp)) {
+        return NULL;
+    }
+    return g_steal_pointer(&s);
+}
+
+static bool send_package(Migration *m, Stream *package, Error **errp)
+{
+    size_t len;
+    const void *data = stream_memory_data(package, &len);
+
+    if (len > WIRE_PACKAGED_MAX) {
+        error_setg(errp, "the device state has %zu bytes, more than fit into a package", len);
+        return false;
+    }
+    if (!state_advance(m->state, MIG_STATE_DEVICE, MIG_STATE_POSTCOPY_DEVICE)) {
+        error_setg(errp, "the migration was cancelled");
+        return false;
+    }
+    trace_postcopy_package(len);
+    savevm_send_packaged(m->out, data, len);
+    stat_set(m->stats.downtime_ms, host_clock_ms() - m->stats.stop_ms);
+    savevm_send_ping(m->out, WIRE_PING_AFTER_PACKAGE);
+    return !stream_error(m->out, errp);
+}
+
+bool postcopy_switch(Migration *m, Error **errp)
+{
+    g_autoptr(Stream) package = NULL;
+
+    g_assert(machine_locked());
+    m->in_postcopy = true;
+    g_clear_object(&m->vmdesc); /* the destination reads nothing behind the end of postcopy */
+    if (!savevm_complete_live(m, false, errp) || !send_discards(m, errp)) {
+        return false;
+    }
+    savevm_send_ping(m->out, WIRE_PING_BEFORE_PACKAGE);
+    package = make_package(m, errp);
+    if (!package || !send_package(m, package, errp)) {
+        return false;
+    }
+    io_channel_set_send_buffer(m->channel, POSTCOPY_SOCKET_BUFFER);
+    return true;
+}
+
+bool postcopy_source_guest_is_ours(Migration *m)
+{
+    MigState s = mig_state_get(m->state);
+
+    return s != MIG_STATE_POSTCOPY_ACTIVE && s != MIG_STATE_POSTCOPY_PAUSED;
+}
+
+void postcopy_source_pong(Migration *m, uint32_t cookie)
+{
+    if (cookie == WIRE_PING_DEVICES_LOADED &&
+        state_advance(m->state, MIG_STATE_POSTCOPY_DEVICE, MIG_STATE_POSTCOPY_ACTIVE)) {
+        src_wake(m);
+    }
+}

@@ -1,0 +1,224 @@
+/*
+ * The source's return-path thread ("mig/src/return"): reads what the destination says,
+ * checks it, and hands it on: page requests to the urgent queue, PONG to the postcopy
+ * switch.  It never sends anything and never waits for anything but the channel.
+ *
+ * It ends with SHUT, with an error, or when the channel is shut down.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "return-path.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "postcopy-ram/postcopy.h"
+#include "ram.h"
+#include "trace/migration.h"
+#include "util/util.h"
+#include "wire.h"
+
+/* Field keys: [c] constant, [r] return-path thread, [R] lock. */
+struct ReturnPath {
+    Migration *m;              /* [c] */
+    IOChannel *ioc;            /* [c] owned reference */
+    GThread *thread;           /* [c] until joined; owner's thread */
+    RamSourceBlock *last_block; /* [r] what REQ_PAGES means; NULL: none was named */
+    GMutex lock;
+    bool ended;                /* [R] */
+    Error *error;              /* [R] why, NULL: SHUT(0) */
+};
+
+typedef enum Verdict { GO_ON, END_OF_PATH, FAILED } Verdict;
+
+/* Handles a message whose length wire_rp_check() found right. */
+typedef Verdict MessageFn(ReturnPath *rp, const uint8_t *payload, size_t len, Error **errp);
+
+static Verdict on_shut(ReturnPath *rp, const uint8_t *payload, size_t len, Error **errp)
+{
+    uint32_t value = wire_get_be32(payload);
+
+    trace_return_path_message("SHUT", value);
+    if (value) {
+        error_setg(errp, "the destination reports that its load failed (SHUT %" PRIu32 ")", value);
+        return FAILED;
+    }
+    return END_OF_PATH;
+}
+
+static Verdict on_pong(ReturnPath *rp, const uint8_t *payload, size_t len, Error **errp)
+{
+    uint32_t cookie = wire_get_be32(payload);
+
+    trace_return_path_message("PONG", cookie);
+    postcopy_source_pong(rp->m, cookie);
+    return GO_ON;
+}
+
+static bool request_ok(const RAMBlock *rb, const WireReqPages *req, Error **errp)
+{
+    if (!IS_ALIGNED(req->start, TARGET_PAGE_SIZE) || !IS_ALIGNED(req->len, TARGET_PAGE_SIZE) ||
+        !ramblock_contains(rb, req->start, req->len)) {
+        error_setg(errp,
+                   "request for 0x%" PRIx64 "+0x%" PRIx32
+                   " is not made of pages inside RAM block '%s' of 0x%" PRIx64 " bytes",
+                   req->start, req->len, rb->idstr, rb->used_length);
+        return false;
+    }
+    return true;
+}
+
+/* Whole host pages around a request: what was taken back was taken back like that. */
+static void queue_request(ReturnPath *rp, RamSourceBlock *b, uint64_t start, uint64_t len)
+{
+    uint64_t page = b->rb->page_size;
+    uint64_t first = ROUND_DOWN(start, page);
+
+    urgent_push(rp->m, b, first, ROUND_UP(start + len, page) - first);
+}
+
+static Verdict req_pages(ReturnPath *rp, WireRpMessage message, const uint8_t *payload, size_t len,
+                         Error **errp)
+{
+    WireReqPages req;
+
+    if (!wire_rp_req_pages_decode(message, payload, len, &req, errp)) {
+        return FAILED;
+    }
+    if (req.has_block) {
+        RamSourceBlock *b = ram_source_block(rp->m->ram, req.block);
+        if (!b) {
+            error_setg(errp, "request for RAM block '%s', which does not exist", req.block);
+            return FAILED;
+        }
+        rp->last_block = b;
+    } else if (!rp->last_block) {
+        error_setg(errp, "request without a block name before any with one");
+        return FAILED;
+    }
+    if (!request_ok(rp->last_block->rb, &req, errp)) {
+        return FAILED;
+    }
+    trace_return_path_req_pages(rp->last_block->rb->idstr, req.start, req.len);
+    queue_request(rp, rp->last_block, req.start, req.len);
+    return GO_ON;
+}
+
+static Verdict on_req_pages(ReturnPath *rp, const uint8_t *payload, size_t len, Error **errp)
+{
+    return req_pages(rp, WIRE_RP_REQ_PAGES, payload, len, errp);
+}
+
+static Verdict on_req_pages_id(ReturnPath *rp, const uint8_t *payload, size_t len, Error **errp)
+{
+    return req_pages(rp, WIRE_RP_REQ_PAGES_ID, payload, len, errp);
+}
+
+/* Messages that Ferry has no use for at present are refused by name. */
+static MessageFn *const handlers[WIRE_RP__MAX] = {
+    [WIRE_RP_SHUT] = on_shut,
+    [WIRE_RP_PONG] = on_pong,
+    [WIRE_RP_REQ_PAGES_ID] = on_req_pages_id,
+    [WIRE_RP_REQ_PAGES] = on_req_pages,
+};
+
+static Verdict read_message(ReturnPath *rp, Error **errp)
+{
+    uint8_t header[WIRE_RP_HEADER_LEN], payload[WIRE_RP_MAX_PAYLOAD];
+    unsigned message, len;
+    int got = io_channel_read_all(rp->ioc, header, sizeof(header), errp);
+
+    if (got <= 0) {
+        if (got == 0) {
+            error_setg(errp, "the destination closed it without SHUT");
+        }
+        return FAILED;
+    }
+    message = wire_get_be16(header);
+    len = wire_get_be16(header + 2);
+    if (!wire_rp_check(message, len, errp)) {
+        return FAILED;
+    }
+    if (!handlers[message]) {
+        error_setg(errp, "message %s is not expected", wire_rp_name(message));
+        return FAILED;
+    }
+    got = len ? io_channel_read_all(rp->ioc, payload, len, errp) : 1;
+    if (got <= 0) {
+        if (got == 0) {
+            error_setg(errp, "it ends inside a message %s", wire_rp_name(message));
+        }
+        return FAILED;
+    }
+    return handlers[message](rp, payload, len, errp);
+}
+
+static void *return_path_thread(void *opaque)
+{
+    ReturnPath *rp = opaque;
+    Error *err = NULL;
+    Verdict v;
+
+    do {
+        v = read_message(rp, &err);
+    } while (v == GO_ON);
+    if (err) {
+        error_prefix(&err, "return path: ");
+    }
+    trace_return_path_end(err ? err->message : "SHUT 0");
+    g_mutex_lock(&rp->lock);
+    rp->ended = true;
+    rp->error = err;
+    g_mutex_unlock(&rp->lock);
+    src_wake(rp->m);
+    return NULL;
+}
+
+ReturnPath *return_path_start(Migration *m)
+{
+    ReturnPath *rp = g_new0(ReturnPath, 1);
+
+    rp->m = m;
+    rp->ioc = io_channel_ref(m->channel);
+    g_mutex_init(&rp->lock);
+    rp->thread = thread_start("mig/src/return", return_path_thread, rp);
+    return rp;
+}
+
+bool return_path_ended(ReturnPath *rp, Error **errp)
+{
+    bool ended;
+
+    g_mutex_lock(&rp->lock);
+    ended = rp->ended;
+    if (rp->error && errp) {
+        *errp = g_error_copy(rp->error);
+    }
+    g_mutex_unlock(&rp->lock);
+    return ended;
+}
+
+bool return_path_join(ReturnPath *rp, Error **errp)
+{
+    if (rp->thread) {
+        g_thread_join(rp->thread);
+        rp->thread = NULL;
+    }
+    if (rp->error) {
+        error_propagate(errp, g_error_copy(rp->error));
+        return false;
+    }
+    return true;
+}
+
+void return_path_free(ReturnPath *rp)
+{
+    if (!rp) {
+        return;
+    }
+    return_path_join(rp, NULL);
+    io_channel_unref(rp->ioc);
+    g_clear_error(&rp->error);
+    g_mutex_clear(&rp->lock);
+    g_free(rp);
+}
