@@ -127,6 +127,7 @@ void *dst_main(void *opaque)
     trace_migration_load_end(m->uri, result, err ? error_get_pretty(err) : "");
     if (migration_cancelled(m)) {
         g_clear_error(&err);
+        postcopy_dest_main_done(m, NULL);
         return NULL;
     }
     if (!postcopy_dest_main_done(m, err)) {

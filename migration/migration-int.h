@@ -24,7 +24,6 @@
 typedef struct Migration Migration;
 typedef struct RamSource RamSource;          /* ram.h */
 typedef struct RamDest RamDest;              /* ram.h */
-typedef struct PostcopySource PostcopySource; /* postcopy-ram/postcopy.h */
 typedef struct PostcopyDest PostcopyDest;    /* postcopy-ram/postcopy.h */
 typedef struct ReturnPath ReturnPath;        /* return-path.h: the source's end */
 typedef struct ReturnPathSend ReturnPathSend; /* return-path.h: the destination's end */
@@ -74,7 +73,6 @@ struct Migration {
 
     /* ---- source ---- */
     RamSource *ram;            /* ram.h says which part is whose */
-    PostcopySource *postcopy;  /* NULL unless postcopy-ram */
     int start_postcopy;        /* [a] migrate-start-postcopy was given */
     bool in_postcopy;          /* [m] the switch was made */
     bool detect_zero;          /* [c] zero pages are found and sent as such */

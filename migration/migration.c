@@ -154,7 +154,6 @@ static void migration_free(Migration *m)
     }
     return_path_free(m->return_path);
     return_path_send_free(m->rp_send);
-    postcopy_source_free(m->postcopy);
     stream_free(m->out);
     stream_free(m->in);
     ram_source_free(m->ram);

@@ -114,7 +114,6 @@ static void send_greeting(Migration *m)
         savevm_send_ping(m->out, WIRE_PING_OPENED);
     }
     if (m->config->cap[MIG_CAP_POSTCOPY_RAM]) {
-        m->postcopy = postcopy_source_new(m);
         postcopy_source_advise(m, m->out);
     }
 }
@@ -185,7 +184,7 @@ static bool iterate(Migration *m, bool *ret_postcopy, Error **errp)
             *ret_postcopy = false;
             return now > 0;
         }
-        if (m->postcopy && stat_get(m->start_postcopy)) {
+        if (m->config->cap[MIG_CAP_POSTCOPY_RAM] && stat_get(m->start_postcopy)) {
             *ret_postcopy = true;
             return true;
         }
@@ -282,26 +281,12 @@ static bool complete_precopy(Migration *m, Error **errp)
     return hear_and_close(m, errp);
 }
 
-static bool switch_to_postcopy(Migration *m, Error **errp)
-{
-    bool good;
-
-    machine_lock();
-    cpu_synchronize_all();
-    m->in_postcopy = true;
-    g_clear_object(&m->vmdesc);
-    good = postcopy_switch(m, errp);
-    machine_unlock();
-    rates_account(m);
-    stat_set(m->stats.downtime_ms, host_clock_ms() - stat_get(m->stats.stop_ms));
-    return good;
-}
-
 static bool postcopy(Migration *m, Error **errp)
 {
-    if (!switch_to_postcopy(m, errp)) {
+    if (!postcopy_switch(m, errp)) {
         return false;
     }
+    rates_account(m);
     while (ram_dirty_bytes(m->ram)) {
         if (migration_cancelled(m) || !return_path_alive(m, errp)) {
             return false;
@@ -319,7 +304,7 @@ static bool postcopy(Migration *m, Error **errp)
         return false;
     }
     savevm_send_eof(m->out);
-    return hear_and_close(m, errp);
+    return hear_and_close(m, errp) && postcopy_source_confirmed(m, errp);
 }
 
 /* ---- end ---- */
@@ -345,17 +330,14 @@ static void end_well(Migration *m)
 /* The guest goes on here as it was, if it is still ours. */
 static void end_badly(Migration *m, Error *err)
 {
-    bool ours = !m->in_postcopy || postcopy_source_guest_is_ours(m);
-
     if (err) {
         migration_set_error(m, err);
     }
-    if (!ours) {
+    if (!postcopy_source_take_back(m)) {
         state_advance_any(m->state, MIG_STATE_POSTCOPY_PAUSED, NULL);
         migration_shutdown_channels(m);
         return;
     }
-    state_advance_any(m->state, MIG_STATE_FAILING, NULL); /* not when it is being cancelled */
     migration_shutdown_channels(m);
     if (m->return_path) {
         return_path_join(m->return_path, NULL);

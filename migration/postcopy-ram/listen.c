@@ -127,6 +127,10 @@ static void *listen_thread(void *opaque)
         stop_serving(pd);
     }
     wait_for_main(pd, &err);
+    if (migration_cancelled(pd->m)) {
+        g_clear_error(&err); /* the process is going down */
+        return NULL;
+    }
     if (paused) {
         pause_guest(pd, err);
         return NULL;

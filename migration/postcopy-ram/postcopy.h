@@ -34,21 +34,22 @@ uint64_t postcopy_page_size_summary(void);
 /* The payload of POSTCOPY_ADVISE goes out: migration thread, after PING 1. */
 void postcopy_source_advise(Migration *m, Stream *s);
 /*
- * Switch to postcopy.  Migration thread, machine lock held; the machine is stopped,
- * the state is `device`, ram_dirty_sync() was called after the stop (the dirty log is
- * never synced again).  Sends END of what cannot be postcopied, discards, PING 2,
+ * Switch to postcopy.  Migration thread, without the machine lock; the machine is
+ * stopped, the state is `device`, ram_dirty_sync() was called after the stop (the dirty
+ * log is never synced again).  Sends END of what cannot be postcopied, discards, PING 2,
  * PACKAGED, PING 4; the state becomes postcopy-device just before the package goes
  * out, and postcopy-active when PONG 0x42 comes back.
  *
- * False: nothing irrevocable happened unless the state is postcopy-active by now; in
- * `device` and postcopy-device the caller fails the migration and restarts the guest.
+ * False: the caller restarts the guest if postcopy_source_take_back().
  */
 bool postcopy_switch(Migration *m, Error **errp);
+/* The destination said SHUT(0): it must have said that the guest runs there as well. */
+bool postcopy_source_confirmed(Migration *m, Error **errp);
 /*
- * May the guest be restarted here after a failure?  Not once the destination may have
- * started it (postcopy-active, or the PONG of 0x42 is being handled).
+ * The migration failed.  True: the guest is (still) ours, and the state is failing (or
+ * cancelling, if it was that).  False: the destination has it.
  */
-bool postcopy_source_guest_is_ours(Migration *m);
+bool postcopy_source_take_back(Migration *m);
 /* Return-path thread: a PONG came. */
 void postcopy_source_pong(Migration *m, uint32_t cookie);
 

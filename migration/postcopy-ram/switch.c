@@ -1,6 +1,7 @@
 /*
- * The switch to postcopy on the source.  Migration thread, machine lock held, machine
- * stopped; postcopy_source_pong() is the return-path thread's.
+ * The switch to postcopy on the source.  Migration thread, machine stopped; it takes the
+ * machine lock only while devices are saved into memory, never around IO.
+ * postcopy_source_pong() is the return-path thread's.
  *
  *   END of what cannot wait; POSTCOPY_RAM_DISCARD ...; PING 2;
  *   PACKAGED { LISTEN; device state; PING 3; PING 0x42; RUN }; PING 4
@@ -18,6 +19,7 @@
 #include "migration/state.h"
 #include "migration/stream-internal.h"
 #include "migration/wire.h"
+#include "system/cpus.h"
 #include "system/machine-lock.h"
 #include "trace/migration.h"
 #include "util/bitmap.h"
@@ -84,6 +86,13 @@ static bool send_discards(Migration *m, Error **errp)
     return true;
 }
 
+static bool save_devices(Migration *m, Stream *s, Error **errp)
+{
+    MACHINE_LOCK_GUARD();
+    cpu_synchronize_all();
+    return savevm_save_devices(m, s, errp);
+}
+
 /* The package: everything that the guest needs to run but its memory. */
 static Stream *make_package(Migration *m, Error **errp)
 {
@@ -91,7 +100,7 @@ static Stream *make_package(Migration *m, Error **errp)
 
     stream_set_name(s, "package");
     savevm_send_command(s, WIRE_CMD_POSTCOPY_LISTEN, NULL, 0);
-    if (!savevm_save_devices(m, s, errp)) {
+    if (!save_devices(m, s, errp)) {
         return NULL;
     }
     savevm_send_ping(s, WIRE_PING_IN_PACKAGE);
@@ -127,7 +136,6 @@ bool postcopy_switch(Migration *m, Error **errp)
 {
     g_autoptr(Stream) package = NULL;
 
-    g_assert(machine_locked());
     m->in_postcopy = true;
     g_clear_object(&m->vmdesc); /* the destination reads nothing behind the end of postcopy */
     if (!savevm_complete_live(m, false, errp) || !send_discards(m, errp)) {
@@ -142,10 +150,24 @@ bool postcopy_switch(Migration *m, Error **errp)
     return true;
 }
 
-bool postcopy_source_guest_is_ours(Migration *m)
+bool postcopy_source_confirmed(Migration *m, Error **errp)
 {
-    MigState s = mig_state_get(m->state);
+    if (mig_state_get(m->state) == MIG_STATE_POSTCOPY_ACTIVE) {
+        return true;
+    }
+    error_setg(errp, "the destination ended its load without confirming that it has the devices");
+    return false;
+}
 
+bool postcopy_source_take_back(Migration *m)
+{
+    MigState s;
+
+    /* One step against PONG 0x42 in the other thread: the table has no way back from there. */
+    if (state_advance_any(m->state, MIG_STATE_FAILING, NULL)) {
+        return true;
+    }
+    s = mig_state_get(m->state);
     return s != MIG_STATE_POSTCOPY_ACTIVE && s != MIG_STATE_POSTCOPY_PAUSED;
 }
 
