@@ -225,3 +225,8 @@ int64_t rtc_clock_seconds(void)
 {
     return rtc_follows_vm ? rtc_start + virtual_clock_ns() / NS_PER_SEC : time(NULL) + rtc_shift;
 }
+
+bool rtc_clock_follows_vm(void)
+{
+    return rtc_follows_vm;
+}

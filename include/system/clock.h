@@ -50,5 +50,6 @@ int64_t virtual_clock_deadline(void);
 /* Real-time clock of the machine (-rtc base=utc|localtime|DATE,clock=...): seconds since 1970. */
 bool rtc_configure(const char *base, const char *clock, Error **errp);
 int64_t rtc_clock_seconds(void);
+bool rtc_clock_follows_vm(void); /* clock=vm: it stands still with the machine */
 
 #endif
