@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "system/hostmem.h"
+#include "system/runstate.h"
 #include "util/util.h"
 
 MachineState *current_machine;
@@ -213,6 +214,27 @@ bool machine_create(MachineState *m, Error **errp)
         return false;
     }
     m->obj.realized = true;
-    m->created = true;
     return true;
+}
+
+bool machine_add_serial(MachineState *m, const char *chardev_id, Error **errp)
+{
+    if (!bus_by_type("ISA")) {
+        error_setg(errp, "-serial: machine '%s' has no serial ports", m->mc->name);
+        return false;
+    }
+    DeviceState *dev = device_new("isa-serial");
+    bool ok = object_property_parse(&dev->obj, "chardev", chardev_id, errp) &&
+              device_realize(dev, errp);
+
+    object_unref(&dev->obj); /* the tree holds it when it was realized */
+    return ok;
+}
+
+bool machine_done(MachineState *m, bool will_start, Error **errp)
+{
+    m->created = true;
+    global_properties_warn_unused();
+    system_reset(SHUTDOWN_CAUSE_NONE);
+    return !will_start || !m->mc->boot_check || m->mc->boot_check(m, errp);
 }

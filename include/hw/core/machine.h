@@ -29,6 +29,8 @@ typedef struct MachineClass {
     const char *default_cpu_type; /* CPU model name, NULL: machine has no CPU by default */
     bool numa_mem_supported;
     bool (*init)(MachineState *m, Error **errp);
+    /* After the first reset: is there something to run?  NULL: nothing runs on it. */
+    bool (*boot_check)(MachineState *m, Error **errp);
     const char *family;         /* "pc", "q35", "none" */
     const char *parent_type;    /* QOM type of the family, NULL: TYPE_MACHINE */
 } MachineClass;
@@ -45,7 +47,7 @@ struct MachineState {
     char *kernel, *initrd, *append, *firmware;
     bool usb, dump_guest_core, mem_merge, graphics, suppress_vmdesc, nvdimm, hmat;
     int kernel_irqchip;         /* index into on, off, split */
-    bool created;               /* machine_create() is through: what comes now is hotplug */
+    bool created;               /* machine_done() was called: what comes now is hotplug */
     char *boot_order;
     bool boot_strict;
 };
@@ -65,6 +67,14 @@ extern MachineState *current_machine; /* NULL before -machine is processed */
  */
 MachineState *machine_new(const MachineClass *mc);
 bool machine_create(MachineState *m, Error **errp);
+/* -serial: the next serial port, on this chardev.  After machine_create(). */
+bool machine_add_serial(MachineState *m, const char *chardev_id, Error **errp);
+/*
+ * After every -serial, -drive and -device: warns of -global that nothing used and
+ * resets the machine for the first time.  will_start: the guest is to run at once,
+ * fail when there is nothing to boot.
+ */
+bool machine_done(MachineState *m, bool will_start, Error **errp);
 /*
  * For PropertyInfo.check: a bool property that may only be off, because the machine
  * does not have what `description` of the row names.
