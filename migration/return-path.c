@@ -14,6 +14,7 @@
 
 #include "postcopy-ram/postcopy.h"
 #include "ram.h"
+#include "state.h"
 #include "trace/migration.h"
 #include "util/util.h"
 #include "wire.h"
@@ -85,6 +86,10 @@ static Verdict req_pages(ReturnPath *rp, WireRpMessage message, const uint8_t *p
     if (!wire_rp_req_pages_decode(message, payload, len, &req, errp)) {
         return FAILED;
     }
+    if (!mig_state_is_postcopy(mig_state_get(rp->m->state))) {
+        error_setg(errp, "request for pages while the migration is not in postcopy");
+        return FAILED;
+    }
     if (req.has_block) {
         RamSourceBlock *b = ram_source_block(rp->m->ram, req.block);
         if (!b) {
@@ -146,8 +151,9 @@ static Verdict read_message(ReturnPath *rp, Error **errp)
     got = len ? io_channel_read_all(rp->ioc, payload, len, errp) : 1;
     if (got <= 0) {
         if (got == 0) {
-            error_setg(errp, "it ends inside a message %s", wire_rp_name(message));
+            error_setg(errp, "the destination closed it");
         }
+        error_prefix(errp, "inside a message %s: ", wire_rp_name(message));
         return FAILED;
     }
     return handlers[message](rp, payload, len, errp);

@@ -1,11 +1,23 @@
 /*
- * Unit tests of the return path: the bytes that the destination sends.
+ * Unit tests of the return path: the bytes that the destination sends, and what the
+ * source's thread makes of good, bad and cut ones.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "migration/config.h"
+#include "migration/ram.h"
 #include "migration/return-path.h"
+#include "migration/state.h"
+#include "migration/wire.h"
+#include "system/machine-lock.h"
+#include "util/util.h"
+
+#define PAGE TARGET_PAGE_SIZE
 
 static void assert_sent(IOChannel *ioc, const char *hex)
 {
@@ -62,10 +74,180 @@ static void test_requests(void)
                      "03726f6d");
 }
 
+/* ---- the source's end ---- */
+
+typedef struct Source {
+    Migration m;
+    MigStateMachine state;
+    RAMBlock *rb;
+    int fd; /* the destination's end */
+} Source;
+
+static void source_set_up(Source *src, bool postcopy)
+{
+    static const RAMBlockOptions plain = { .fd = -1, .dump = true };
+    static const MigState path[] = { MIG_STATE_NONE, MIG_STATE_SETUP, MIG_STATE_ACTIVE,
+                                     MIG_STATE_DEVICE, MIG_STATE_POSTCOPY_DEVICE };
+    static MigConfig config;
+    int fds[2];
+
+    *src = (Source){ 0 };
+    mig_state_init(&src->state, MIG_SRC, NULL, NULL);
+    for (unsigned i = 0; i + 1 < (postcopy ? ARRAY_SIZE(path) : 3); i++) {
+        g_assert_true(state_advance(&src->state, path[i], path[i + 1]));
+    }
+    /* The source's side does not block in reads that it polls for. */
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==, 0);
+    g_assert_true(fd_set_blocking(fds[0], false));
+    src->fd = fds[1];
+    src->m.source = true;
+    src->m.config = &config;
+    src->m.state = &src->state;
+    src->m.channel = io_channel_fd_new(fds[0], NULL);
+    g_mutex_init(&src->m.error_lock);
+    machine_lock();
+    src->rb = ramblock_new("ram", 64 * PAGE, &plain, NULL);
+    src->m.ram = ram_source_new(src->m.config, true);
+    machine_unlock();
+}
+
+static void source_tear_down(Source *src)
+{
+    return_path_free(src->m.return_path);
+    if (src->fd >= 0) {
+        close(src->fd);
+    }
+    io_channel_unref(src->m.channel);
+    ram_source_free(src->m.ram);
+    machine_lock();
+    ramblock_free(src->rb);
+    machine_unlock();
+    g_mutex_clear(&src->m.error_lock);
+    mig_state_clear(&src->state);
+}
+
+static void send_hex(Source *src, const char *hex)
+{
+    for (; *hex; hex += 2) {
+        uint8_t byte = g_ascii_xdigit_value(hex[0]) << 4 | g_ascii_xdigit_value(hex[1]);
+        g_assert_cmpint(write(src->fd, &byte, 1), ==, 1);
+    }
+}
+
+/* A whole conversation: requests end in the queue, PONG 0x42 moves the state, SHUT 0 ends it. */
+static void test_source(void)
+{
+    PageRun run;
+    Source src;
+
+    source_set_up(&src, true);
+    src.m.return_path = return_path_start(&src.m);
+    g_assert_false(return_path_ended(src.m.return_path, NULL));
+    send_hex(&src, "0002000400000001" /* PONG 1 */
+                   "00030010000000000000500000001000"
+                   "0372616d" /* ram 0x5000 */
+                   "0004000c000000000000200000001000" /* 0x2000 */);
+    send_hex(&src, "0002000400000042");
+    send_hex(&src, "0001000400000000");
+    g_assert_true(return_path_join(src.m.return_path, NULL));
+    g_assert_true(return_path_ended(src.m.return_path, NULL));
+    g_assert_cmpint(mig_state_get(&src.state), ==, MIG_STATE_POSTCOPY_ACTIVE);
+    g_assert_cmpuint(src.m.stats.postcopy_requests, ==, 2);
+    g_assert_true(urgent_next(src.m.ram, &run));
+    g_assert_cmpuint(run.page, ==, 5);
+    g_assert_cmpuint(run.n, ==, 1);
+    g_assert_true(run.urgent);
+    g_assert_true(urgent_next(src.m.ram, &run));
+    g_assert_cmpuint(run.page, ==, 2);
+    g_assert_false(urgent_next(src.m.ram, &run));
+    source_tear_down(&src);
+}
+
+typedef struct BadCase {
+    const char *hex, *message;
+    bool precopy;
+} BadCase;
+
+static void check_refused(const BadCase *c)
+{
+    g_autoptr(Error) err = NULL, same = NULL;
+    Source src;
+
+    source_set_up(&src, !c->precopy);
+    src.m.return_path = return_path_start(&src.m);
+    send_hex(&src, c->hex);
+    close_fd(&src.fd);
+    g_assert_false(return_path_join(src.m.return_path, &err));
+    g_assert_true(return_path_ended(src.m.return_path, &same));
+    g_assert_cmpstr(err->message, ==, same->message);
+    g_assert_true(g_str_has_prefix(err->message, "return path: "));
+    if (!strstr(err->message, c->message)) {
+        g_error("'%s' has no '%s' in it", err->message, c->message);
+    }
+    source_tear_down(&src);
+}
+
+static void test_refused(void)
+{
+    static const BadCase cases[] = {
+        { "", "without SHUT", false },
+        { "00", "", false },
+        { "00020004000000", "PONG", false },
+        { "0001000400000001", "load failed", false },
+        { "0000000400000001", "", false },
+        { "0008000400000001", "", false },
+        { "00020005000000000000", "", false },
+        { "00030201", "", false },
+        { "0005000403616263", "not expected", false },
+        { "0006000400000001", "not expected", false },
+        { "00070000", "not expected", false },
+        /* requests */
+        { "0004000c000000000000200000001000", "before any", false },
+        { "0003001000000000000050000000100003726f6d", "'rom'", false },
+        { "0003001000000000000050000000100004726f6d", "", false },
+        { "0003001000000000000050010000100003"
+          "72616d", "not made of pages", false },
+        { "0003001000000000000050000000100103"
+          "72616d", "not made of pages", false },
+        { "0003001000000000000400000000100003"
+          "72616d", "not made of pages", false },
+        { "000300100000000000003f000000200003"
+          "72616d", "not made of pages", false },
+        { "00030010fffffffffffff0000000200003"
+          "72616d", "", false },
+        { "0003001000000000000050000000000003"
+          "72616d", "", false },
+        { "0003001000000000000050000000100003"
+          "72616d", "not in postcopy", true },
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        check_refused(&cases[i]);
+    }
+}
+
+/* Shutting the channel down ends the thread, wherever it waits. */
+static void test_shutdown(void)
+{
+    Source src;
+
+    source_set_up(&src, true);
+    src.m.return_path = return_path_start(&src.m);
+    send_hex(&src, "000200040000");
+    g_usleep(20000);
+    g_assert_false(return_path_ended(src.m.return_path, NULL));
+    io_channel_shutdown(src.m.channel, IO_SHUTDOWN_BOTH, NULL);
+    g_assert_false(return_path_join(src.m.return_path, NULL));
+    source_tear_down(&src);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/return-path/messages", test_messages);
     g_test_add_func("/return-path/requests", test_requests);
+    g_test_add_func("/return-path/source", test_source);
+    g_test_add_func("/return-path/refused", test_refused);
+    g_test_add_func("/return-path/shutdown", test_shutdown);
     return g_test_run();
 }
