@@ -7,11 +7,11 @@
 #ifndef FERRY_MIGRATION_CHANNEL_H
 #define FERRY_MIGRATION_CHANNEL_H
 
-#include <json-glib/json-glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "io/channel.h"
+#include "qapi/qapi-types.h"
 #include "util/error.h"
 
 typedef enum MigTransport { MIG_TRANSPORT_SOCKET, MIG_TRANSPORT_EXEC, MIG_TRANSPORT_FILE } MigTransport;
@@ -29,21 +29,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigrateAddress, migrate_address_free)
 MigrateAddress *migrate_address_copy(const MigrateAddress *a);
 /* "tcp:H:P", "unix:PATH", "vsock:CID:PORT", "fd:NAME", "exec:COMMAND", "file:NAME[,offset=N]" */
 MigrateAddress *migrate_address_parse(const char *uri, Error **errp);
-/* A QMP MigrationAddress. */
-MigrateAddress *migrate_address_from_json(JsonObject *addr, Error **errp);
-/* A QMP list of MigrationChannel: exactly one, of channel-type main. */
-MigrateAddress *migrate_address_from_channels(JsonArray *channels, Error **errp);
-/*
- * From the arguments of migrate and migrate-incoming: exactly one of the two; NULL: not given.
- */
-MigrateAddress *migrate_address_from_args(const char *uri, JsonArray *channels, Error **errp);
+MigrateAddress *migrate_address_from_qapi(const MigrationAddress *addr, Error **errp);
+/* The arguments of migrate and migrate-incoming (channels of MigrationChannel): exactly one of them. */
+MigrateAddress *migrate_address_from_args(const char *uri, const GPtrArray *channels,
+                                          Error **errp);
 /* Argument of -incoming: URI, a MigrationChannel as JSON, or as dotted keys. */
 MigrateAddress *migrate_address_from_option(const char *arg, Error **errp);
 char *migrate_address_to_str(const MigrateAddress *a); /* for messages */
 
-/* QMP SocketAddress of a bound or connected socket, new reference. */
-JsonObject *socket_addr_to_json(const SocketAddr *a);
-SocketAddr *socket_addr_from_json(JsonObject *o, Error **errp);
+SocketAddr *socket_addr_from_qapi(const SocketAddress *a, Error **errp);
+SocketAddress *socket_addr_to_qapi(const SocketAddr *a); /* free with socket_address_free() */
 
 /*
  * An outgoing connection in three steps, so that the monitor stays live and cancel
@@ -70,7 +65,7 @@ MigListener *mig_listener_new(const MigrateAddress *a, MigAccepted *accepted, vo
                               Error **errp);
 /* Stop listening; accepted channels live on.  May be called from accepted(). */
 void mig_listener_free(MigListener *l);
-/* QMP list of SocketAddress that it listens on; empty for fd, exec and file.  New reference. */
-JsonArray *mig_listener_addresses(const MigListener *l);
+/* The SocketAddress that it listens on, for query-migrate; NULL for fd, exec and file.  Caller frees. */
+SocketAddress *mig_listener_address(const MigListener *l);
 
 #endif

@@ -65,7 +65,6 @@ static const ParamRow param_rows[MIG_PARAM__MAX] = {
 #define X(id, name) name,
 static const char *const compression_names[] = { MIG_COMPRESSIONS(X) NULL };
 static const char *const zero_detection_names[] = { MIG_ZERO_DETECTIONS(X) NULL };
-static const char *const mode_names[] = { MIG_MODES(X) NULL };
 #undef X
 
 static const struct {
@@ -80,7 +79,8 @@ static const struct {
 
 struct MigSettings {
     MigConfig c; /* machine lock; single numbers and capabilities are stored atomically */
-    bool (*postcopy_check)(Error **errp);
+    bool (*postcopy_check)(Error **errp); /* fixed once set, like in_progress */
+    bool (*in_progress)(void);
 };
 
 static uint64_t *num_at(const MigConfig *c, size_t offset)
@@ -221,6 +221,16 @@ void mig_settings_set_postcopy_check(MigSettings *s, bool (*check)(Error **errp)
     s->postcopy_check = check;
 }
 
+void mig_settings_set_in_progress(MigSettings *s, bool (*in_progress)(void))
+{
+    s->in_progress = in_progress;
+}
+
+bool mig_settings_in_progress(const MigSettings *s)
+{
+    return s->in_progress && s->in_progress();
+}
+
 static bool caps_check(const MigSettings *s, const bool *caps, Error **errp)
 {
     for (int i = 0; i < MIG_CAP__MAX; i++) {
@@ -308,7 +318,7 @@ static const char *const *enum_names(MigParam param)
     case MIG_PARAM_T_ZERO_DETECTION:
         return zero_detection_names;
     case MIG_PARAM_T_MODE:
-        return mode_names;
+        return MigMode_names;
     default:
         return NULL;
     }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "qapi/qapi-types.h" /* MigMode */
 #include "util/error.h"
 
 /* X(id, QMP name, supported, -global name or NULL), in the order of the QMP enum. */
@@ -61,14 +62,6 @@ typedef enum MigZeroDetection {
     MIG_ZERO_DETECTIONS(X)
 #undef X
 } MigZeroDetection;
-
-#define MIG_MODES(X) X(NORMAL, "normal") X(CPR_REBOOT, "cpr-reboot") \
-    X(CPR_TRANSFER, "cpr-transfer") X(CPR_EXEC, "cpr-exec")
-typedef enum MigMode {
-#define X(id, name) MIG_MODE_##id,
-    MIG_MODES(X)
-#undef X
-} MigMode;
 
 typedef enum MigParamType {
     MIG_PARAM_T_SIZE,   /* bytes (or ms for the announce ones); HMP takes suffixes */
@@ -224,6 +217,12 @@ bool mig_settings_set_caps(MigSettings *s, const MigCapChange *changes, size_t n
  * migration.  Set once, by the engine.
  */
 void mig_settings_set_postcopy_check(MigSettings *s, bool (*check)(Error **errp));
+/*
+ * Is a migration under way, so that settings are frozen?  Asked by the monitor commands; set
+ * once, by the engine.
+ */
+void mig_settings_set_in_progress(MigSettings *s, bool (*in_progress)(void));
+bool mig_settings_in_progress(const MigSettings *s);
 
 typedef struct MigParamChange {
     MigParam param;

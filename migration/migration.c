@@ -118,6 +118,7 @@ void migration_init(void)
     save_registry_add_live(reg, WIRE_RAM_IDSTR, WIRE_RAM_VERSION, &ram_ops);
     save_registry_skip_id(reg); /* dirty-bitmap */
     mig_settings_set_postcopy_check(mig_settings(), host_can_postcopy);
+    mig_settings_set_in_progress(mig_settings(), migration_in_progress);
 }
 
 void migration_machine_ready(void)

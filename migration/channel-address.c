@@ -1,0 +1,323 @@
+/*
+ * Addresses of migration channels: URI, QMP structure, option of the command line.
+ *
+ * Pure.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <string.h>
+
+#include "migration/channel.h"
+#include "util/options.h"
+#include "util/util.h"
+
+#define URI_FORMS \
+    "tcp:HOST:PORT, unix:PATH, vsock:CID:PORT, fd:NAME, exec:COMMAND, file:NAME[,offset=N]"
+
+void migrate_address_free(MigrateAddress *a)
+{
+    if (!a) {
+        return;
+    }
+    socket_addr_free(a->socket);
+    g_strfreev(a->args);
+    g_free(a->filename);
+    g_free(a);
+}
+
+MigrateAddress *migrate_address_copy(const MigrateAddress *a)
+{
+    MigrateAddress *c = g_new0(MigrateAddress, 1);
+
+    c->transport = a->transport;
+    c->socket = a->socket ? socket_addr_copy(a->socket) : NULL;
+    c->args = g_strdupv(a->args);
+    c->filename = g_strdup(a->filename);
+    c->offset = a->offset;
+    return c;
+}
+
+char *migrate_address_to_str(const MigrateAddress *a)
+{
+    g_autofree char *words = NULL;
+
+    switch (a->transport) {
+    case MIG_TRANSPORT_SOCKET:
+        return socket_addr_to_str(a->socket);
+    case MIG_TRANSPORT_EXEC:
+        words = g_strjoinv(" ", a->args);
+        return g_strdup_printf("exec:%s", words);
+    case MIG_TRANSPORT_FILE:
+        return a->offset ? g_strdup_printf("file:%s,offset=0x%" G_GINT64_MODIFIER "x",
+                                           a->filename, a->offset)
+                         : g_strdup_printf("file:%s", a->filename);
+    }
+    g_assert_not_reached();
+}
+
+static bool parse_file(MigrateAddress *a, const char *text, Error **errp)
+{
+    static const char key[] = ",offset=";
+    const char *opt = strstr(text, key);
+
+    a->transport = MIG_TRANSPORT_FILE;
+    a->filename = opt ? g_strndup(text, opt - text) : g_strdup(text);
+    if (!a->filename[0]) {
+        error_setg(errp, "a file address needs a name: file:NAME[,offset=N]");
+        return false;
+    }
+    if (opt && (!parse_size(opt + strlen(key), 'B', &a->offset) || a->offset > INT64_MAX)) {
+        error_setg(errp, "file offset '%s' is not a size", opt + strlen(key));
+        return false;
+    }
+    return true;
+}
+
+MigrateAddress *migrate_address_parse(const char *uri, Error **errp)
+{
+    g_autoptr(MigrateAddress) a = g_new0(MigrateAddress, 1);
+
+    if (g_str_has_prefix(uri, "exec:")) {
+        if (!uri[5]) {
+            error_setg(errp, "an exec address needs a command: exec:COMMAND");
+            return NULL;
+        }
+        a->transport = MIG_TRANSPORT_EXEC;
+        a->args = g_new0(char *, 4);
+        a->args[0] = g_strdup("/bin/sh");
+        a->args[1] = g_strdup("-c");
+        a->args[2] = g_strdup(uri + 5);
+        return g_steal_pointer(&a);
+    }
+    if (g_str_has_prefix(uri, "file:")) {
+        return parse_file(a, uri + 5, errp) ? g_steal_pointer(&a) : NULL;
+    }
+    if (g_str_has_prefix(uri, "tcp:") || g_str_has_prefix(uri, "unix:") ||
+        g_str_has_prefix(uri, "vsock:") || g_str_has_prefix(uri, "fd:")) {
+        a->transport = MIG_TRANSPORT_SOCKET;
+        a->socket = socket_addr_parse(uri, errp);
+        return a->socket ? g_steal_pointer(&a) : NULL;
+    }
+    if (g_str_has_prefix(uri, "rdma:")) {
+        error_setg(errp, "migration over RDMA is not supported by this build");
+        return NULL;
+    }
+    error_setg(errp, "unknown migration address '%s'; there are " URI_FORMS, uri);
+    return NULL;
+}
+
+/* QMP. */
+
+static bool inet_from_qapi(SocketAddr *s, const InetSocketAddress *in, Error **errp)
+{
+    s->type = SOCKET_INET;
+    s->host = g_strdup(in->host);
+    s->port = g_strdup(in->port);
+    s->to = in->has_to ? in->to : 0;
+    s->has_ipv4 = in->has_ipv4;
+    s->ipv4 = in->ipv4;
+    s->has_ipv6 = in->has_ipv6;
+    s->ipv6 = in->ipv6;
+    s->keep_alive = in->has_keep_alive && in->keep_alive;
+    return true;
+}
+
+SocketAddr *socket_addr_from_qapi(const SocketAddress *a, Error **errp)
+{
+    g_autoptr(SocketAddr) s = g_new0(SocketAddr, 1);
+
+    switch (a->type) {
+    case SOCKET_ADDRESS_TYPE_INET:
+        if (!inet_from_qapi(s, &a->u.inet, errp)) {
+            return NULL;
+        }
+        break;
+    case SOCKET_ADDRESS_TYPE_UNIX:
+        s->type = SOCKET_UNIX;
+        s->path = g_strdup(a->u.q_unix.path);
+        s->abstract = a->u.q_unix.has_abstract && a->u.q_unix.abstract;
+        s->tight = !a->u.q_unix.has_tight || a->u.q_unix.tight;
+        break;
+    case SOCKET_ADDRESS_TYPE_VSOCK:
+        s->type = SOCKET_VSOCK;
+        s->host = g_strdup(a->u.vsock.cid);
+        s->port = g_strdup(a->u.vsock.port);
+        break;
+    case SOCKET_ADDRESS_TYPE_FD:
+        s->type = SOCKET_FD;
+        s->fd = g_strdup(a->u.fd.str);
+        break;
+    default:
+        g_assert_not_reached();
+    }
+    return g_steal_pointer(&s);
+}
+
+SocketAddress *socket_addr_to_qapi(const SocketAddr *a)
+{
+    SocketAddress *q = g_new0(SocketAddress, 1);
+
+    switch (a->type) {
+    case SOCKET_INET:
+        q->type = SOCKET_ADDRESS_TYPE_INET;
+        q->u.inet.host = g_strdup(a->host);
+        q->u.inet.port = g_strdup(a->port);
+        q->u.inet.has_ipv4 = a->has_ipv4;
+        q->u.inet.ipv4 = a->ipv4;
+        q->u.inet.has_ipv6 = a->has_ipv6;
+        q->u.inet.ipv6 = a->ipv6;
+        break;
+    case SOCKET_UNIX:
+        q->type = SOCKET_ADDRESS_TYPE_UNIX;
+        q->u.q_unix.path = g_strdup(a->path);
+        q->u.q_unix.has_abstract = a->abstract;
+        q->u.q_unix.abstract = a->abstract;
+        q->u.q_unix.has_tight = a->abstract;
+        q->u.q_unix.tight = a->tight;
+        break;
+    case SOCKET_VSOCK:
+        q->type = SOCKET_ADDRESS_TYPE_VSOCK;
+        q->u.vsock.cid = g_strdup(a->host);
+        q->u.vsock.port = g_strdup(a->port);
+        break;
+    case SOCKET_FD:
+        q->type = SOCKET_ADDRESS_TYPE_FD;
+        q->u.fd.str = g_strdup(a->fd);
+        break;
+    }
+    return q;
+}
+
+static char **words_from_list(const GPtrArray *list)
+{
+    char **words = g_new0(char *, list->len + 1);
+
+    for (guint i = 0; i < list->len; i++) {
+        words[i] = g_strdup(g_ptr_array_index(list, i));
+    }
+    return words;
+}
+
+MigrateAddress *migrate_address_from_qapi(const MigrationAddress *addr, Error **errp)
+{
+    g_autoptr(MigrateAddress) a = g_new0(MigrateAddress, 1);
+
+    switch (addr->transport) {
+    case MIGRATION_ADDRESS_TYPE_SOCKET:
+        a->transport = MIG_TRANSPORT_SOCKET;
+        a->socket = socket_addr_from_qapi(&addr->u.socket, errp);
+        return a->socket ? g_steal_pointer(&a) : NULL;
+    case MIGRATION_ADDRESS_TYPE_EXEC:
+        a->transport = MIG_TRANSPORT_EXEC;
+        if (!addr->u.exec.args || !addr->u.exec.args->len) {
+            error_setg(errp, "an exec address needs at least the program in args");
+            return NULL;
+        }
+        a->args = words_from_list(addr->u.exec.args);
+        return g_steal_pointer(&a);
+    case MIGRATION_ADDRESS_TYPE_FILE:
+        a->transport = MIG_TRANSPORT_FILE;
+        a->filename = g_strdup(addr->u.file.filename);
+        a->offset = addr->u.file.offset;
+        if (!a->filename[0] || a->offset > INT64_MAX) {
+            error_setg(errp, "a file address needs a filename and an offset below 2^63");
+            return NULL;
+        }
+        return g_steal_pointer(&a);
+    default:
+        error_setg(errp, "migration over RDMA is not supported by this build");
+        return NULL;
+    }
+}
+
+static MigrateAddress *from_channel(const MigrationChannel *c, Error **errp)
+{
+    if (c->channel_type != MIGRATION_CHANNEL_TYPE_MAIN) {
+        error_setg(errp, "channel-type '%s' is not supported by this build; main is",
+                   migration_channel_type_str(c->channel_type));
+        return NULL;
+    }
+    return migrate_address_from_qapi(c->addr, errp);
+}
+
+MigrateAddress *migrate_address_from_args(const char *uri, const GPtrArray *channels,
+                                          Error **errp)
+{
+    if (!uri == !channels) {
+        error_setg(errp, "exactly one of 'uri' and 'channels' is needed");
+        return NULL;
+    }
+    if (uri) {
+        return migrate_address_parse(uri, errp);
+    }
+    if (channels->len != 1) {
+        error_setg(errp, "'channels' must have exactly one entry, of channel-type main");
+        return NULL;
+    }
+    return from_channel(g_ptr_array_index(channels, 0), errp);
+}
+
+/* Command line. */
+
+/* Numbers and booleans come as strings from dotted keys: make them what the schema says. */
+static bool retype_member(JsonObject *o, const char *key, Error **errp)
+{
+    const char *text;
+    uint64_t n;
+    bool b;
+
+    if (!json_object_has_member(o, key) ||
+        json_node_get_value_type(json_object_get_member(o, key)) != G_TYPE_STRING) {
+        return true;
+    }
+    text = json_object_get_string_member(o, key);
+    if (!strcmp(key, "offset") || !strcmp(key, "to")) {
+        if (!parse_u64(text, &n) || n > INT64_MAX) {
+            error_setg(errp, "'%s' must be a number, not '%s'", key, text);
+            return false;
+        }
+        json_object_set_int_member(o, key, n);
+    } else {
+        if (!parse_bool(text, &b)) {
+            error_setg(errp, "'%s' must be on or off, not '%s'", key, text);
+            return false;
+        }
+        json_object_set_boolean_member(o, key, b);
+    }
+    return true;
+}
+
+static bool retype_address(JsonObject *top, Error **errp)
+{
+    static const char *const keys[] = { "offset", "to", "ipv4", "ipv6", "keep-alive", "abstract",
+                                        "tight" };
+    JsonNode *addr = json_object_get_member(top, "addr");
+
+    if (!addr || !JSON_NODE_HOLDS_OBJECT(addr)) {
+        return true; /* the schema will say what is wrong */
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        if (!retype_member(json_node_get_object(addr), keys[i], errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+MigrateAddress *migrate_address_from_option(const char *arg, Error **errp)
+{
+    g_autoptr(JsonObject) o = NULL;
+    g_autoptr(JsonNode) node = NULL;
+    g_autoptr(MigrationChannel) c = NULL;
+
+    if (arg[0] != '{' && !strstr(arg, "channel-type=")) {
+        return migrate_address_parse(arg, errp);
+    }
+    o = options_parse(arg, NULL, errp);
+    if (!o || (arg[0] != '{' && !retype_address(o, errp))) {
+        return NULL;
+    }
+    node = json_node_init_object(json_node_alloc(), o);
+    c = migration_channel_from_json(node, errp);
+    return c ? from_channel(c, errp) : NULL;
+}

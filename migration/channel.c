@@ -1,0 +1,335 @@
+/*
+ * Making migration channels: outgoing connections and incoming listeners.
+ *
+ * A connector is made and freed in the main thread, connects in the migration thread and
+ * is cancelled from any.  Listeners belong to the main thread (machine lock).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "migration/channel.h"
+
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "monitor/monitor.h"
+#include "trace/migration.h"
+#include "util/util.h"
+
+/* Outgoing. */
+
+struct MigConnector {
+    MigrateAddress *addr; /* fixed */
+    int fd;               /* descriptor that fd: named, -1: none or passed on */
+    int cancel_fd;        /* eventfd, readable once cancelled */
+    int cancelled;        /* atomic */
+};
+
+/*
+ * Which kinds of descriptor carry a stream: sockets and pipes; a plain file has file:, which
+ * knows about positions.
+ */
+static bool check_fd(int fd, const char *name, Error **errp)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0) {
+        error_setg_errno(errp, errno, "fd:%s", name);
+        return false;
+    }
+    if (!S_ISSOCK(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode)) {
+        error_setg(errp, "fd:%s is neither a socket nor a pipe; use file: for a file", name);
+        return false;
+    }
+    return true;
+}
+
+MigConnector *mig_connector_new(const MigrateAddress *a, Error **errp)
+{
+    g_autoptr(MigConnector) c = g_new0(MigConnector, 1);
+
+    c->addr = migrate_address_copy(a);
+    c->fd = -1;
+    c->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (c->cancel_fd < 0) {
+        error_setg_errno(errp, errno, "cannot make an eventfd");
+        return NULL;
+    }
+    if (a->transport == MIG_TRANSPORT_SOCKET && a->socket->type == SOCKET_FD) {
+        c->fd = monitor_fd_param(a->socket->fd, errp);
+        if (c->fd < 0 || !check_fd(c->fd, a->socket->fd, errp)) {
+            return NULL;
+        }
+    }
+    return g_steal_pointer(&c);
+}
+
+static IOChannel *open_file_out(const MigrateAddress *a, Error **errp)
+{
+    int fd = ferry_open(a->filename, O_CREAT | O_RDWR | O_CLOEXEC, 0600, errp);
+    g_autoptr(IOChannel) ioc = NULL;
+
+    if (fd < 0) {
+        return NULL;
+    }
+    ioc = io_channel_file_new_fd(fd);
+    if (ftruncate(fd, a->offset) < 0 && errno != EINVAL) {
+        error_setg_errno(errp, errno, "cannot cut '%s' to %" G_GINT64_MODIFIER "u bytes",
+                         a->filename, a->offset);
+        return NULL;
+    }
+    if (a->offset && io_channel_seek(ioc, a->offset, SEEK_SET, errp) < 0) {
+        return NULL;
+    }
+    return g_steal_pointer(&ioc);
+}
+
+IOChannel *mig_connector_connect(MigConnector *c, Error **errp)
+{
+    const MigrateAddress *a = c->addr;
+    g_autofree char *what = migrate_address_to_str(a);
+    IOChannel *ioc = NULL;
+    int fd;
+
+    trace_migration_connect(what);
+    if (g_atomic_int_get(&c->cancelled)) {
+        error_setg(errp, "connecting to %s was cancelled", what);
+        return NULL;
+    }
+    switch (a->transport) {
+    case MIG_TRANSPORT_EXEC:
+        ioc = io_channel_command_new((const char *const *)a->args, O_RDWR, errp);
+        break;
+    case MIG_TRANSPORT_FILE:
+        ioc = open_file_out(a, errp);
+        break;
+    case MIG_TRANSPORT_SOCKET:
+        if (a->socket->type == SOCKET_FD) {
+            ioc = io_channel_fd_new(c->fd, errp);
+            c->fd = ioc ? -1 : c->fd;
+        } else {
+            fd = socket_connect_cancellable(a->socket, c->cancel_fd, errp);
+            ioc = fd >= 0 ? io_channel_socket_new(fd) : NULL;
+        }
+        break;
+    }
+    if (ioc) {
+        io_channel_set_name(ioc, "migration channel");
+    }
+    return ioc;
+}
+
+void mig_connector_cancel(MigConnector *c)
+{
+    uint64_t one = 1;
+
+    g_atomic_int_set(&c->cancelled, 1);
+    if (write(c->cancel_fd, &one, sizeof(one)) < 0) {
+        g_assert(errno == EAGAIN); /* it is readable already */
+    }
+}
+
+void mig_connector_free(MigConnector *c)
+{
+    if (c) {
+        close_fd(&c->fd);
+        close_fd(&c->cancel_fd);
+        migrate_address_free(c->addr);
+        g_free(c);
+    }
+}
+
+/* Incoming. */
+
+struct MigListener {
+    MigAccepted *accepted;
+    void *opaque;
+    int fd;            /* listening socket, -1 when `ready` is used */
+    IOChannel *ready;  /* fd, exec, file: the channel itself, until it is handed over */
+    guint source;      /* GLib source, 0: none */
+    char *unlink_path; /* of a unix listener */
+    SocketAddr *local;
+    int busy;          /* depth of accepted() calls; freeing waits for them */
+    bool dead;
+};
+
+static void listener_release(MigListener *l)
+{
+    if (l->busy || !l->dead) {
+        return;
+    }
+    io_channel_unref(l->ready);
+    socket_addr_free(l->local);
+    g_free(l->unlink_path);
+    g_free(l);
+}
+
+static void hand_over(MigListener *l, IOChannel *ioc)
+{
+    io_channel_set_name(ioc, "migration channel");
+    l->busy++;
+    l->accepted(ioc, l->opaque);
+    l->busy--;
+}
+
+static gboolean on_connection(gint fd, GIOCondition cond, gpointer opaque)
+{
+    MigListener *l = opaque;
+    g_autoptr(Error) err = NULL;
+    int conn = socket_accept(fd, &err);
+    bool dead;
+
+    if (conn < 0) {
+        trace_migration_accept_failed(error_get_pretty(err));
+        return G_SOURCE_CONTINUE;
+    }
+    hand_over(l, io_channel_socket_new(conn));
+    dead = l->dead;
+    listener_release(l);
+    return dead ? G_SOURCE_REMOVE : G_SOURCE_CONTINUE;
+}
+
+/* fd, exec and file: the channel exists, its first bytes have come. */
+static gboolean on_readable(gint fd, GIOCondition cond, gpointer opaque)
+{
+    MigListener *l = opaque;
+
+    l->source = 0;
+    hand_over(l, g_steal_pointer(&l->ready));
+    listener_release(l);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_idle(gpointer opaque)
+{
+    return on_readable(-1, 0, opaque);
+}
+
+static bool listen_socket(MigListener *l, const SocketAddr *a, Error **errp)
+{
+    l->fd = socket_listen(a, 32, errp);
+    if (l->fd < 0) {
+        return false;
+    }
+    l->local = socket_local_addr(l->fd, errp);
+    if (!l->local) {
+        close_fd(&l->fd);
+        return false;
+    }
+    if (a->type == SOCKET_UNIX && !a->abstract) {
+        l->unlink_path = g_strdup(a->path);
+    }
+    l->source = g_unix_fd_add(l->fd, G_IO_IN, on_connection, l);
+    return true;
+}
+
+static bool wait_for_channel(MigListener *l, IOChannel *ioc)
+{
+    if (!ioc) {
+        return false;
+    }
+    l->ready = ioc;
+    l->source = ioc->klass->seekable
+                    ? g_idle_add(on_idle, l)
+                    : g_unix_fd_add(ioc->fd_in, G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable, l);
+    return true;
+}
+
+static bool listen_fd(MigListener *l, const SocketAddr *a, Error **errp)
+{
+    int fd = monitor_fd_param(a->fd, errp);
+    int listening = 0;
+    socklen_t len = sizeof(listening);
+    IOChannel *ioc;
+
+    if (fd < 0) {
+        return false;
+    }
+    if (!getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) && listening) {
+        l->fd = fd;
+        l->source = g_unix_fd_add(l->fd, G_IO_IN, on_connection, l);
+        return true;
+    }
+    ioc = check_fd(fd, a->fd, errp) ? io_channel_fd_new(fd, errp) : NULL;
+    if (ioc && ioc->fd_in < 0) {
+        error_setg(errp, "fd:%s cannot be read", a->fd);
+        g_clear_pointer(&ioc, io_channel_unref);
+        return false;
+    }
+    if (!ioc) {
+        close(fd);
+    }
+    return wait_for_channel(l, ioc);
+}
+
+static IOChannel *open_file_in(const MigrateAddress *a, Error **errp)
+{
+    int fd = ferry_open(a->filename, O_RDONLY | O_CLOEXEC, 0, errp);
+    g_autoptr(IOChannel) ioc = NULL;
+
+    if (fd < 0) {
+        return NULL;
+    }
+    ioc = io_channel_file_new_fd(fd);
+    if (a->offset && io_channel_seek(ioc, a->offset, SEEK_SET, errp) < 0) {
+        return NULL;
+    }
+    return g_steal_pointer(&ioc);
+}
+
+static bool listener_start(MigListener *l, const MigrateAddress *a, Error **errp)
+{
+    switch (a->transport) {
+    case MIG_TRANSPORT_EXEC:
+        return wait_for_channel(
+            l, io_channel_command_new((const char *const *)a->args, O_RDONLY, errp));
+    case MIG_TRANSPORT_FILE:
+        return wait_for_channel(l, open_file_in(a, errp));
+    case MIG_TRANSPORT_SOCKET:
+        return a->socket->type == SOCKET_FD ? listen_fd(l, a->socket, errp)
+                                            : listen_socket(l, a->socket, errp);
+    }
+    g_assert_not_reached();
+}
+
+MigListener *mig_listener_new(const MigrateAddress *a, MigAccepted *accepted, void *opaque,
+                              Error **errp)
+{
+    MigListener *l = g_new0(MigListener, 1);
+    g_autofree char *what = migrate_address_to_str(a);
+
+    l->accepted = accepted;
+    l->opaque = opaque;
+    l->fd = -1;
+    if (!listener_start(l, a, errp)) {
+        g_free(l);
+        return NULL;
+    }
+    trace_migration_listen(what);
+    return l;
+}
+
+void mig_listener_free(MigListener *l)
+{
+    if (!l || l->dead) {
+        return;
+    }
+    l->dead = true;
+    /* Inside on_connection() the source goes away with its return value. */
+    if (l->source && !l->busy) {
+        g_source_remove(l->source);
+    }
+    l->source = 0;
+    close_fd(&l->fd);
+    if (l->unlink_path) {
+        unlink(l->unlink_path);
+    }
+    listener_release(l);
+}
+
+SocketAddress *mig_listener_address(const MigListener *l)
+{
+    return l->local ? socket_addr_to_qapi(l->local) : NULL;
+}
