@@ -15,24 +15,11 @@ __attribute__((weak)) bool vmstate_register(const char *path, int instance_id,
 __attribute__((weak)) void vmstate_unregister(const VMStateDescription *vmsd, void *opaque)
 {
 }
-#include "hw/i386/x86-irq.h"
-#include "target/i386/cpu.h"
-__attribute__((weak)) IRQLine *x86_gsi(int n)
+static bool interp_pending(GHashTable *options, Error **errp)
 {
-    static IRQLine line;
-
-    return &line;
+    error_setg(errp, "the software CPU is not built in");
+    return false;
 }
-__attribute__((weak)) bool x86_irq_init(bool with_pit, Error **errp)
-{
-    return true;
-}
-__attribute__((weak)) X86CPU *x86_cpu_create(const char *cpu_option, int index, Error **errp)
-{
-    error_setg(errp, "there are no CPU models yet");
-    return NULL;
-}
-__attribute__((weak)) void x86_cpu_reset(X86CPU *cpu)
-{
-}
-__attribute__((weak)) const AccelOps qtest_accel_ops;
+__attribute__((weak)) const AccelOps interp_accel_ops = {
+    .name = "interp", .alias = "tcg", .init = interp_pending,
+};

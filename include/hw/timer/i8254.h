@@ -42,17 +42,17 @@ typedef struct PITChannel {
 struct PITState {
     const PITOps *ops;
     PITChannel channels[3];
-    int64_t channel0_next;  /* on the wire after the channels */
     const IRQLine *irq;     /* output of channel 0; unused by the kernel's model */
     Timer timer;            /* userspace model only */
     void *model;
 };
 
+/* Virtual time after `now` at which the output of c changes, or -1. */
+int64_t pit_next_transition(const PITChannel *c, int64_t now);
+
 /* irq: where channel 0 goes (GSI 0); kept by reference. */
 PITState *pit_new(const IRQLine *irq, Error **errp);
 void pit_reset(PITState *s);
 void pit_set_user_model(const PITOps *ops);
-/* Port 0x61 of the machine: speaker gate and output of channel 2. */
-void pit_set_gate2(PITState *s, int level);
 
 #endif

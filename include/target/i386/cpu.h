@@ -57,15 +57,61 @@ typedef struct SegmentCache {
 #define CR0_NW (1u << 29)
 #define CR0_CD (1u << 30)
 #define CR0_PG (1u << 31)
+#define CR4_DE (1u << 3)
 #define CR4_PSE (1u << 4)
 #define CR4_PAE (1u << 5)
 #define CR4_PGE (1u << 7)
 #define CR4_OSFXSR (1u << 9)
+#define CR4_UMIP (1u << 11)
+#define CR4_LA57 (1u << 12)
+#define CR4_FSGSBASE (1u << 16)
+#define CR4_PCIDE (1u << 17)
 #define CR4_OSXSAVE (1u << 18)
+#define CR4_SMEP (1u << 20)
+#define CR4_SMAP (1u << 21)
+#define CR4_PKE (1u << 22)
 #define EFER_SCE (1u << 0)
 #define EFER_LME (1u << 8)
 #define EFER_LMA (1u << 10)
 #define EFER_NXE (1u << 11)
+#define EFER_SVME (1u << 12)
+
+#define EFLAGS_FIXED (1u << 1)
+#define EFLAGS_TF (1u << 8)
+#define EFLAGS_IF (1u << 9)
+#define EFLAGS_VM (1u << 17)
+
+/*
+ * Bits of hflags and hflags2 as they are on the wire.  Most follow from other
+ * registers (x86_cpu_update_hflags); those of X86_HFLAGS_STATE are state of their own.
+ */
+#define HF_CPL_MASK 3u
+#define HF_INHIBIT_IRQ (1u << 3)
+#define HF_CS32 (1u << 4)
+#define HF_SS32 (1u << 5)
+#define HF_ADDSEG (1u << 6)
+#define HF_PE (1u << 7)
+#define HF_TF (1u << 8)
+#define HF_MP (1u << 9)
+#define HF_EM (1u << 10)
+#define HF_TS (1u << 11)
+#define HF_IOPL_MASK (3u << 12)
+#define HF_LMA (1u << 14)
+#define HF_CS64 (1u << 15)
+#define HF_VM (1u << 17)
+#define HF_SMM (1u << 19)
+#define HF_SVME (1u << 20)
+#define HF_GUEST (1u << 21)
+#define HF_OSFXSR (1u << 22)
+#define HF_SMAP (1u << 23)
+#define HF_IOBPT (1u << 24)
+#define HF_UMIP (1u << 27)
+#define HF_AVX_EN (1u << 28)
+#define X86_HFLAGS_STATE (HF_INHIBIT_IRQ | HF_SMM | HF_GUEST | HF_IOBPT)
+#define HF2_GIF (1u << 0)
+#define HF2_NMI_MASKED (1u << 2)
+#define HF2_SMM_INSIDE_NMI (1u << 4)
+#define HF2_VGIF (1u << 8)
 
 typedef union XmmReg {
     uint64_t q[8]; /* 512 bits: xmm low 128, ymm 256, zmm 512 */
@@ -134,6 +180,7 @@ typedef struct CPUX86State {
     uint64_t pdptrs[4];
     bool pdptrs_valid;
     int64_t tsc_khz;
+    uint16_t fpus_wire, fptag_wire, fpformat_wire; /* only during save and load */
     uint32_t halted, interrupt_request; /* cpu_common section */
     int32_t exception_index;
     bool crash_occurred;
@@ -145,6 +192,11 @@ typedef struct CPUIDEntry {
     uint32_t eax, ebx, ecx, edx;
 } CPUIDEntry;
 
+/* Words of feature bits; names in target/i386/features.c. */
+enum { FEAT_1_EDX, FEAT_1_ECX, FEAT_7_0_EBX, FEAT_7_0_ECX, FEAT_7_0_EDX, FEAT_7_1_EAX,
+       FEAT_8000_0001_EDX, FEAT_8000_0001_ECX, FEAT_8000_0007_EDX, FEAT_8000_0008_EBX,
+       FEAT_D_1_EAX, FEAT_6_EAX, FEAT_KVM, FEAT_WORDS };
+
 typedef struct X86CPU {
     CPUState parent;
     CPUX86State env;
@@ -153,6 +205,15 @@ typedef struct X86CPU {
     GArray *cpuid;       /* of CPUIDEntry; built at realize, same for both accelerators */
     char *model;         /* "qemu64", "max", ... */
     uint32_t vendor_ebx, vendor_ecx, vendor_edx;
+    uint32_t features[FEAT_WORDS];
+    uint32_t version;    /* CPUID leaf 1 eax: family, model, stepping */
+    uint32_t level, xlevel;
+    uint32_t phys_bits;  /* physical address bits */
+    char model_id[48];
+    bool expose_kvm;     /* leaves 0x40000000.. when KVM runs the guest */
+    bool l3_cache;
+    uint32_t socket_id, die_id, core_id, thread_id;
+    int64_t tsc_khz_user; /* tsc-frequency=, 0: the host's */
     struct APICState *apic; /* hw/intc: section `apic`; model of interp, or mirror of the kernel's */
     /* Interrupt inputs used by the userspace APIC/PIC (interp); machine lock or atomic. */
     int interrupt_pending; /* atomic bits below */
@@ -169,6 +230,22 @@ X86CPU *x86_cpu_create(const char *cpu_option, int index, Error **errp);
 void x86_cpu_reset(X86CPU *cpu);       /* power-on state; APs wait for SIPI */
 void x86_cpu_do_init(X86CPU *cpu);     /* INIT signal */
 void x86_cpu_do_sipi(X86CPU *cpu, uint8_t vector);
+/* hflags from the registers that they follow from; X86_HFLAGS_STATE is kept. */
+void x86_cpu_update_hflags(CPUX86State *env);
+/* Value of an MSR after power-on; 0 for the many that start at zero. */
+uint64_t x86_msr_reset_value(uint32_t index);
+bool x86_cpu_has_xsave(X86CPU *cpu);
+/* Physical address bits of the model (MTRR masks, page tables). */
+unsigned x86_cpu_phys_bits(X86CPU *cpu);
+/* Sections cpu_common and cpu: migration/vmstate.h. Machine lock. */
+bool x86_cpu_register_vmstate(X86CPU *cpu, Error **errp);
+void x86_cpu_unregister_vmstate(X86CPU *cpu);
+/*
+ * How CPUs are arranged: before the first x86_cpu_create().  APIC ids, CPUID
+ * topology leaves and the socket-id, core-id ... properties follow from it.
+ */
+void x86_cpu_set_topology(unsigned dies, unsigned cores, unsigned threads);
+
 /* CPUID leaf as the guest sees it now (OSXSAVE and APIC id filled in). */
 void x86_cpuid(X86CPU *cpu, uint32_t fn, uint32_t index, uint32_t *eax, uint32_t *ebx,
                uint32_t *ecx, uint32_t *edx);

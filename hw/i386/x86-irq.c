@@ -1,0 +1,85 @@
+/*
+ * Interrupt lines (GSIs) of a PC and the controllers behind them.  Machine lock.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "hw/i386/x86-irq.h"
+
+#include "accel/accel.h"
+#include "accel/kvm.h"
+#include "hw/i386/kvmclock.h"
+#include "util/util.h"
+
+static IRQLine lines[X86_NUM_GSI];
+static PICPair *pic;
+static IOAPICState *ioapic;
+static PITState *pit;
+static void (*user_msi)(uint64_t addr, uint32_t data);
+
+/* Both controllers see the line; the guest masks it in the one that it does not use. */
+static void user_gsi_set(void *opaque, int n, int level)
+{
+    if (n < 16 && pic->ops->set_irq) {
+        pic->ops->set_irq(pic, n, level);
+    }
+    if (n != 2 && ioapic->ops->set_irq) {
+        ioapic->ops->set_irq(ioapic, n == 0 ? 2 : n, level);
+    }
+}
+
+bool x86_irq_init(bool with_pit, Error **errp)
+{
+    IRQHandler *handler = accel->kernel_irqchip ? kvm_gsi_set : user_gsi_set;
+
+    g_assert(!pic);
+    for (int i = 0; i < X86_NUM_GSI; i++) {
+        lines[i] = (IRQLine){ .handler = handler, .n = i };
+    }
+    pic = pic_new(errp);
+    ioapic = pic ? ioapic_new(errp) : NULL;
+    if (!ioapic) {
+        return false;
+    }
+    if (with_pit) {
+        pit = pit_new(&lines[0], errp);
+        if (!pit) {
+            return false;
+        }
+    }
+    return kvmclock_new(errp);
+}
+
+IRQLine *x86_gsi(int n)
+{
+    g_assert(n >= 0 && n < X86_NUM_GSI);
+    return &lines[n];
+}
+
+PICPair *x86_pic(void)
+{
+    return pic;
+}
+
+IOAPICState *x86_ioapic(void)
+{
+    return ioapic;
+}
+
+PITState *x86_pit(void)
+{
+    return pit;
+}
+
+void x86_msi_set_user_handler(void (*fn)(uint64_t addr, uint32_t data))
+{
+    user_msi = fn;
+}
+
+void x86_msi_send(uint64_t addr, uint32_t data)
+{
+    if (accel->kernel_irqchip) {
+        kvm_msi_send(addr, data);
+    } else if (user_msi) {
+        user_msi(addr, data);
+    }
+}
