@@ -1,12 +1,97 @@
 /*
- * ferry-system-x86_64: entry point.
+ * ferry-system-x86_64: entry point.  The order of start-up and of the end; the MAIN
+ * thread.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "chardev/chardev.h"
+#include "migration/migration.h"
+#include "monitor/monitor.h"
+#include "system/cmdline-private.h"
+#include "system/cpus.h"
+#include "system/machine-lock.h"
+#include "system/runstate.h"
 #include "util/log.h"
+
+/* Before there are threads: what concerns the process. */
+static bool prepare_process(const Cmdline *c, Error **errp)
+{
+    return cmdline_apply_logging(c, errp) && (!c->daemonize || process_daemonize(errp)) &&
+           (!c->exit_with_parent || process_exit_with_parent(errp)) &&
+           (!c->pidfile || process_pidfile_lock(c->pidfile, errp)) &&
+           process_catch_signals(errp);
+}
+
+/* Machine lock held. */
+static bool make_machine(const Cmdline *c, Error **errp)
+{
+    if (!startup_add_fds(c, errp) || !startup_chardevs(c, errp) || !startup_accel(c, errp)) {
+        return false;
+    }
+    migration_init();
+    if (!startup_early_objects(c, errp) || !startup_machine(c, errp) ||
+        !startup_devices(c, errp) ||
+        !machine_done(current_machine, autostart && c->incoming->len == 0, errp)) {
+        return false;
+    }
+    migration_machine_ready();
+    return startup_monitors(c, errp) && startup_late_objects(c, errp) &&
+           (!c->qtest || qtest_start(c->qtest, c->qtest_log, errp));
+}
+
+/* Machine lock held. */
+static bool start(const Cmdline *c, Error **errp)
+{
+    autostart = !c->stopped;
+    if (c->incoming->len) {
+        runstate_set(RUN_STATE_INMIGRATE);
+    }
+    if (!make_machine(c, errp) || !process_drop_privileges(c, errp) ||
+        (c->sandbox && !sandbox_install(c->sandbox, errp)) || !startup_incoming(c, errp) ||
+        !process_pidfile_write(errp)) {
+        return false;
+    }
+    process_started(c);
+    if (autostart && c->incoming->len == 0) {
+        vm_start();
+    }
+    return true;
+}
+
+/* Machine lock held; everything may be half made. */
+static void stop(void)
+{
+    vm_stop(RUN_STATE_SHUTDOWN);
+    migration_shutdown();
+    cpu_join_all();
+    qtest_cleanup();
+    monitor_cleanup_all();
+    chardev_cleanup_all();
+    process_cleanup();
+}
 
 int main(int argc, char **argv)
 {
+    Cmdline c;
+    Error *err = NULL;
+    int status = 1;
+
     log_set_program(argv[0]);
-    return 1;
+    if (cmdline_parse(&c, argc, argv, &err) && prepare_process(&c, &err)) {
+        main_loop_init();
+        machine_lock();
+        if (start(&c, &err)) {
+            status = main_loop_run();
+        }
+        if (err) {
+            error_report_err(g_steal_pointer(&err));
+        }
+        stop();
+        machine_unlock();
+    }
+    if (err) {
+        error_report_err(err);
+    }
+    cmdline_clear(&c);
+    return status;
 }

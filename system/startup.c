@@ -1,0 +1,273 @@
+/*
+ * Start-up: makes what the command line asks for, phase by phase.  Main thread,
+ * machine lock held.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <fcntl.h>
+#include <string.h>
+
+#include "accel/accel.h"
+#include "chardev/chardev.h"
+#include "migration/migration.h"
+#include "monitor/monitor.h"
+#include "system/cmdline-private.h"
+#include "system/runstate.h"
+#include "util/log.h"
+#include "util/util.h"
+
+/* Run fn on every argument of an option; the error says which one it was. */
+static bool for_each(GPtrArray *args, const char *option, bool (*fn)(const char *, Error **),
+                     Error **errp)
+{
+    for (guint i = 0; i < args->len; i++) {
+        const char *arg = g_ptr_array_index(args, i);
+        if (!fn(arg, errp)) {
+            g_autofree char *prefix = g_strdup_printf("-%s %s: ", option, arg);
+            error_prefix(errp, "%s", prefix);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool add_fd(const char *arg, Error **errp)
+{
+    g_autoptr(JsonObject) opts = options_parse(arg, NULL, errp);
+    g_autofree char *opaque = NULL;
+    uint64_t fd = UINT64_MAX, set = UINT64_MAX;
+    int flags, copy;
+
+    if (!opts || !options_take_u64(opts, "fd", INT32_MAX, &fd, errp) ||
+        !options_take_u64(opts, "set", INT32_MAX, &set, errp) ||
+        !options_take_str(opts, "opaque", &opaque, errp) ||
+        !options_finish(opts, "add-fd", errp)) {
+        return false;
+    }
+    if (fd == UINT64_MAX || set == UINT64_MAX) {
+        error_setg(errp, "parameters 'fd' and 'set' are needed");
+        return false;
+    }
+    if (fd <= STDERR_FILENO) {
+        error_setg(errp, "fd=%d is a standard stream and cannot be used", (int)fd);
+        return false;
+    }
+    flags = fcntl((int)fd, F_GETFD);
+    if (flags < 0 || (flags & FD_CLOEXEC)) {
+        /* A close-on-exec descriptor is one of ours, not one that was handed over. */
+        error_setg(errp, "fd=%d was not handed over by the parent process", (int)fd);
+        return false;
+    }
+    copy = fcntl((int)fd, F_DUPFD_CLOEXEC, 3);
+    if (copy < 0) {
+        error_setg_errno(errp, errno, "cannot duplicate fd=%d", (int)fd);
+        return false;
+    }
+    monitor_fdset_add(copy, (int64_t)set, opaque);
+    return true;
+}
+
+bool startup_add_fds(const Cmdline *c, Error **errp)
+{
+    return for_each(c->add_fds, "add-fd", add_fd, errp);
+}
+
+static bool add_chardev(const char *arg, Error **errp)
+{
+    return chardev_new_from_opts(arg, errp) != NULL;
+}
+
+/* What the machine and the user get when nothing is said: see docs/user/command-line.md. */
+static bool default_chardevs(const Cmdline *c, Error **errp)
+{
+    bool serial = !c->nodefaults && c->serials->len == 0;
+    bool monitor = !c->nodefaults && !c->monitor_given;
+
+    if (c->daemonize && c->nographic && (serial || monitor)) {
+        error_setg(errp, "-nographic puts the serial port and the monitor on the terminal: "
+                   "-daemonize needs -nodefaults or -serial and -monitor with it");
+        return false;
+    }
+    if (serial) {
+        const char *what = !c->nographic ? "null" : monitor ? "mon:stdio" : "stdio";
+        if (!chardev_new_from_short("serial0", what, errp)) {
+            return false;
+        }
+    }
+    if (monitor && c->nographic && !serial) {
+        return chardev_new_from_short("compat_monitor0", "stdio", errp) != NULL;
+    }
+    return true;
+}
+
+bool startup_chardevs(const Cmdline *c, Error **errp)
+{
+    if (!for_each(c->chardevs, "chardev", add_chardev, errp)) {
+        return false;
+    }
+    for (guint i = 0; i < c->serials->len; i++) {
+        const char *arg = g_ptr_array_index(c->serials, i);
+        g_autofree char *id = g_strdup_printf("serial%u", i);
+        if (!g_str_equal(arg, "none") && !chardev_new_from_short(id, arg, errp)) {
+            g_autofree char *prefix = g_strdup_printf("-serial %s: ", arg);
+            error_prefix(errp, "%s", prefix);
+            return false;
+        }
+    }
+    return default_chardevs(c, errp);
+}
+
+/* Object types that use character devices which have users: made last. */
+static bool is_late_object(const char *type)
+{
+    return g_str_equal(type, "monitor-qmp") || g_str_equal(type, "monitor-hmp") ||
+           g_str_equal(type, "qtest");
+}
+
+static bool make_object(const char *arg, bool late, Error **errp)
+{
+    g_autoptr(JsonObject) opts = options_parse(arg, "qom-type", errp);
+    g_autofree char *type = NULL;
+    g_autofree char *id = NULL;
+
+    if (!opts || !options_take_str(opts, "qom-type", &type, errp) ||
+        !options_take_str(opts, "id", &id, errp)) {
+        return false;
+    }
+    if (!type) {
+        error_setg(errp, "parameter 'qom-type' is missing");
+        return false;
+    }
+    if (is_late_object(type) != late) {
+        return true;
+    }
+    if (!id) {
+        error_setg(errp, "parameter 'id' is missing");
+        return false;
+    }
+    return object_create_user(type, id, opts, errp) != NULL;
+}
+
+static bool make_early_object(const char *arg, Error **errp)
+{
+    return make_object(arg, false, errp);
+}
+
+static bool make_late_object(const char *arg, Error **errp)
+{
+    return make_object(arg, true, errp);
+}
+
+bool startup_early_objects(const Cmdline *c, Error **errp)
+{
+    return for_each(c->objects, "object", make_early_object, errp);
+}
+
+bool startup_late_objects(const Cmdline *c, Error **errp)
+{
+    return for_each(c->objects, "object", make_late_object, errp);
+}
+
+/* Accelerators to try, in order: -accel, or "kvm:tcg" of -machine accel=, or the default. */
+static GPtrArray *accel_candidates(const Cmdline *c, Error **errp)
+{
+    g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func(g_free);
+    const char *machine = json_object_get_string_member_with_default(c->machine, "accel", NULL);
+
+    if (machine && c->accels->len) {
+        error_setg(errp, "-accel and -machine accel= exclude each other");
+        return NULL;
+    }
+    for (guint i = 0; i < c->accels->len; i++) {
+        g_ptr_array_add(list, g_strdup(g_ptr_array_index(c->accels, i)));
+    }
+    if (machine) {
+        g_auto(GStrv) names = g_strsplit(machine, ":", -1);
+        for (char **n = names; *n; n++) {
+            g_ptr_array_add(list, g_strdup(*n));
+        }
+    }
+    if (list->len == 0) {
+        g_ptr_array_add(list, g_strdup("kvm"));
+        g_ptr_array_add(list, g_strdup("interp"));
+    }
+    return g_steal_pointer(&list);
+}
+
+bool startup_accel(const Cmdline *c, Error **errp)
+{
+    g_autoptr(GPtrArray) list = accel_candidates(c, errp);
+    g_autoptr(GString) reasons = g_string_new(NULL);
+
+    for (guint i = 0; list && i < list->len; i++) {
+        const char *arg = g_ptr_array_index(list, i);
+        g_autoptr(Error) err = NULL;
+        if (accel_try_init(arg, &err)) {
+            return true;
+        }
+        g_string_append_printf(reasons, "%s-accel %s: %s", reasons->len ? "; " : "", arg,
+                               err->message);
+    }
+    if (list) {
+        error_setg(errp, "%s", reasons->str);
+    }
+    return false;
+}
+
+static bool add_monitor(const MonitorOption *m, unsigned nr, Error **errp)
+{
+    g_autofree char *id = g_strdup_printf("compat_monitor%u", nr);
+    Chardev *chr;
+
+    if (m->chardev) {
+        chr = chardev_by_id(m->chardev);
+        if (!chr) {
+            error_setg(errp, "-mon: there is no character device '%s'", m->chardev);
+            return false;
+        }
+    } else {
+        chr = chardev_new_from_short(id, m->short_form, errp);
+        if (!chr) {
+            g_autofree char *prefix = g_strdup_printf("-%s %s: ", m->control ? "qmp" : "monitor",
+                                                      m->short_form);
+            error_prefix(errp, "%s", prefix);
+            return false;
+        }
+    }
+    return m->control ? monitor_new_qmp(chr, m->pretty, errp) != NULL
+                      : monitor_new_hmp(chr, true, errp) != NULL;
+}
+
+bool startup_monitors(const Cmdline *c, Error **errp)
+{
+    unsigned compat = 0;
+
+    /* "mon:": the monitor shares the port; the port has the keys first. */
+    for (guint i = 0; i < MAX(c->serials->len, 1); i++) {
+        const char *arg = i < c->serials->len ? g_ptr_array_index(c->serials, i) : NULL;
+        bool by_default = !arg && c->nographic && !c->nodefaults && !c->monitor_given;
+        g_autofree char *id = g_strdup_printf("serial%u", i);
+        if (((arg && chardev_short_has_monitor(arg)) || by_default) &&
+            !monitor_new_hmp(chardev_by_id(id), true, errp)) {
+            return false;
+        }
+    }
+    if (c->serials->len && !c->monitor_given && c->nographic && !c->nodefaults) {
+        compat++;
+        if (!monitor_new_hmp(chardev_by_id("compat_monitor0"), true, errp)) {
+            return false;
+        }
+    }
+    for (guint i = 0; i < c->monitors->len; i++) {
+        const MonitorOption *m = g_ptr_array_index(c->monitors, i);
+        if (!add_monitor(m, m->short_form ? compat++ : 0, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool startup_incoming(const Cmdline *c, Error **errp)
+{
+    return for_each(c->incoming, "incoming", migration_incoming_option, errp);
+}
