@@ -4,7 +4,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <string.h>
+
 #include "monitor/monitor-internal.h"
+#include "qapi/json.h"
 #include "qapi/qapi-commands.h"
 #include "system/runstate.h"
 
@@ -54,4 +57,12 @@ bool qmp_quit(Error **errp)
 {
     system_shutdown_request(SHUTDOWN_CAUSE_HOST_QMP_QUIT);
     return true;
+}
+
+JsonNode *qmp_query_qmp_schema(JsonObject *args, Error **errp)
+{
+    if (!qapi_no_args(args, errp)) {
+        return NULL;
+    }
+    return json_parse_text(qmp_schema_json, strlen(qmp_schema_json), errp);
 }

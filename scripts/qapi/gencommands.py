@@ -18,7 +18,9 @@ class CommandWriter:
         elif c.arg:
             args.append('const %s *args' % c.arg)
         ret = 'bool '
-        if c.returns is not None:
+        if c.returns is not None and not c.gen:
+            ret = 'JsonNode *'
+        elif c.returns is not None:
             if self.s.is_pointer(c.returns):
                 ret = self.t.c_type(c.returns)
             else:
@@ -49,6 +51,9 @@ class CommandWriter:
         elif c.arg:
             out += '    %s arg = {0};\n' % c.arg
             call.append('&arg')
+        if not c.gen and c.returns is not None:
+            return out + ('    *ret_node = qmp_%s(obj, errp);\n    return *ret_node != NULL;\n}\n\n'
+                          % name)
         pointer = c.returns is not None and self.s.is_pointer(c.returns)
         if c.returns is not None:
             out += '    %sret%s;\n' % (self.t.c_type(c.returns), ' = NULL' if pointer else ' = 0')
