@@ -4,10 +4,15 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <string.h>
+
+#include "accel/accel.h"
 #include "hw/core/machine.h"
 #include "qapi/qapi-commands.h"
+#include "system/cpus.h"
 #include "system/hostmem.h"
 #include "system/runstate.h"
+#include "target/i386/cpu.h"
 #include "util/util.h"
 
 StatusInfo *qmp_query_status(Error **errp)
@@ -80,6 +85,27 @@ bool qmp_set_action(const SetActionArgs *args, Error **errp)
         panic_action = args->panic;
     }
     return true;
+}
+
+bool qmp_inject_nmi(Error **errp)
+{
+    if (!cpu_first()) {
+        error_setg(errp, "the machine has no CPU to interrupt");
+        return false;
+    }
+    CPU_FOREACH(cpu) {
+        x86_cpu_interrupt(X86_CPU(cpu), CPU_INT_NMI);
+    }
+    return true;
+}
+
+KvmInfo *qmp_query_kvm(Error **errp)
+{
+    KvmInfo *info = g_new0(KvmInfo, 1);
+
+    info->enabled = accel && !strcmp(accel->name, "kvm");
+    info->present = accel_kvm_available();
+    return info;
 }
 
 TargetInfo *qmp_query_target(Error **errp)

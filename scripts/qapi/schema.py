@@ -157,12 +157,15 @@ def camel_to_snake(name):
     return re.sub(r'[^a-zA-Z0-9]', '_', name).lower()
 
 
+# Words of C, and names that the preprocessor defines.
+C_WORDS = set("""auto break case char const continue default do double else enum extern float for
+goto if inline int long register restrict return short signed sizeof static struct switch
+typedef union unsigned void volatile while asm typeof unix linux i386 errno""".split())
+
+
 def c_name(name):
     out = re.sub(r'[^a-zA-Z0-9_]', '_', name)
-    if out in ('default', 'static', 'unix', 'linux', 'register', 'int', 'double', 'char', 'long',
-               'short', 'struct', 'union', 'enum', 'auto', 'float', 'if', 'for', 'switch'):
-        return 'q_' + out
-    return 'q_' + out if out[0].isdigit() else out
+    return 'q_' + out if out in C_WORDS or out[0].isdigit() else out
 
 
 def command_args_name(name):
