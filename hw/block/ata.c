@@ -8,6 +8,7 @@
 #include "hw/block/ide.h"
 #include "trace/hw.h"
 #include "util/log.h"
+#include "util/util.h"
 
 #define ERR_ABRT 0x04
 #define ERR_IDNF 0x10
@@ -292,70 +293,77 @@ static void diagnostic(IDEChannel *c)
     ide_set_irq(c);
 }
 
+static void init_params(IDEDrive *d)
+{
+    d->heads = (d->select & 15) + 1;
+    d->spt = d->nsector ? d->nsector : 63;
+    finish(d);
+}
+
+static void flush(IDEDrive *d)
+{
+    if (block_backend_flush(d->blk)) {
+        finish(d);
+    } else {
+        fail(d, ERR_ABRT);
+    }
+}
+
+static void check_power(IDEDrive *d)
+{
+    d->nsector = 0xff; /* active */
+    finish(d);
+}
+
+static const struct Command {
+    uint8_t number;
+    void (*run)(IDEDrive *d);
+} commands[] = {
+    { ATA_IDENTIFY, identify },
+    { ATA_READ, start_transfer },
+    { ATA_READ_NORETRY, start_transfer },
+    { ATA_READ_EXT, start_transfer },
+    { ATA_READ_MULTIPLE, start_transfer },
+    { ATA_READ_MULTIPLE_EXT, start_transfer },
+    { ATA_WRITE, start_transfer },
+    { ATA_WRITE_NORETRY, start_transfer },
+    { ATA_WRITE_EXT, start_transfer },
+    { ATA_WRITE_MULTIPLE, start_transfer },
+    { ATA_WRITE_MULTIPLE_EXT, start_transfer },
+    { ATA_VERIFY, start_transfer },
+    { ATA_VERIFY_NORETRY, start_transfer },
+    { ATA_VERIFY_EXT, start_transfer },
+    { ATA_FLUSH, flush },
+    { ATA_FLUSH_EXT, flush },
+    { ATA_SET_MULTIPLE, set_multiple },
+    { ATA_SET_FEATURES, set_features },
+    { ATA_INIT_PARAMS, init_params },
+    { ATA_CHECK_POWER, check_power },
+    { ATA_CHECK_POWER_OLD, check_power },
+    { ATA_READ_NATIVE_MAX, native_max },
+    { ATA_RECALIBRATE, finish },
+    { ATA_SEEK, finish },
+    { ATA_STANDBY_IMMEDIATE, finish },
+    { ATA_IDLE_IMMEDIATE, finish },
+    { ATA_STANDBY, finish },
+    { ATA_IDLE, finish },
+    { ATA_SLEEP, finish },
+};
+
 void ide_exec_command(IDEChannel *c, IDEDrive *d, uint8_t command)
 {
     d->command = command;
     d->data_pos = d->data_len = 0;
-    switch (command) {
-    case ATA_IDENTIFY:
-        identify(d);
-        break;
-    case ATA_READ:
-    case ATA_READ_NORETRY:
-    case ATA_READ_EXT:
-    case ATA_READ_MULTIPLE:
-    case ATA_READ_MULTIPLE_EXT:
-    case ATA_WRITE:
-    case ATA_WRITE_NORETRY:
-    case ATA_WRITE_EXT:
-    case ATA_WRITE_MULTIPLE:
-    case ATA_WRITE_MULTIPLE_EXT:
-    case ATA_VERIFY:
-    case ATA_VERIFY_NORETRY:
-    case ATA_VERIFY_EXT:
-        start_transfer(d);
-        break;
-    case ATA_FLUSH:
-    case ATA_FLUSH_EXT:
-        if (block_backend_flush(d->blk)) {
-            finish(d);
-        } else {
-            fail(d, ERR_ABRT);
-        }
-        break;
-    case ATA_SET_MULTIPLE:
-        set_multiple(d);
-        break;
-    case ATA_SET_FEATURES:
-        set_features(d);
-        break;
-    case ATA_DIAGNOSTIC:
+    if (command == ATA_DIAGNOSTIC) { /* both drives */
         diagnostic(c);
-        break;
-    case ATA_INIT_PARAMS:
-        d->heads = (d->select & 15) + 1;
-        d->spt = d->nsector ? d->nsector : 63;
-        finish(d);
-        break;
-    case ATA_CHECK_POWER:
-    case ATA_CHECK_POWER_OLD:
-        d->nsector = 0xff; /* active */
-        finish(d);
-        break;
-    case ATA_READ_NATIVE_MAX:
-        native_max(d);
-        break;
-    case ATA_RECALIBRATE:
-    case ATA_SEEK:
-    case ATA_STANDBY_IMMEDIATE:
-    case ATA_IDLE_IMMEDIATE:
-    case ATA_STANDBY:
-    case ATA_IDLE:
-    case ATA_SLEEP:
-        finish(d);
-        break;
-    default:
-        log_debug(LOG_UNIMP, "ide: command 0x%02x\n", command);
-        fail(d, ERR_ABRT);
+        return;
     }
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        if (commands[i].number == command) {
+            commands[i].run(d);
+            return;
+        }
+    }
+    log_debug(LOG_UNIMP, "ide: command 0x%02x\n", command);
+    fail(d, ERR_ABRT);
 }

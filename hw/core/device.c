@@ -66,10 +66,15 @@ DeviceState *device_new(const char *type)
 
 void device_add_unattached(Object *obj)
 {
-    static unsigned counter;
-    g_autofree char *name = g_strdup_printf("device[%u]", counter++);
+    static unsigned counter; /* CPUs name themselves in the same way: skip those */
+    Object *parent = object_container("/machine/unattached");
+    bool added;
 
-    g_assert(object_add_child(object_container("/machine/unattached"), name, obj, NULL));
+    do {
+        g_autofree char *name = g_strdup_printf("device[%u]", counter++);
+
+        added = object_add_child(parent, name, obj, NULL);
+    } while (!added);
 }
 
 static void device_reset(void *opaque)

@@ -50,11 +50,9 @@ static void enter_boot_sector(CPUX86State *env)
     env->regs[R_ESP] = BOOT_ADDR;
 }
 
-static void x86_reset(void *opaque)
+/* The CPUs, which were made before, have been reset. */
+static void boot_reset(void *opaque)
 {
-    CPU_FOREACH(cpu) {
-        x86_cpu_reset(X86_CPU(cpu));
-    }
     g_clear_pointer(&boot_error, g_free);
     if (!cpu_first() || runstate_check(RUN_STATE_INMIGRATE)) {
         return; /* the stream says where the guest is */
@@ -82,7 +80,7 @@ static void on_run(void *opaque, bool running, RunState s)
 
 void x86_boot_init(void)
 {
-    reset_handler_add(x86_reset, NULL);
+    reset_handler_add(boot_reset, NULL);
     vm_state_change_add(on_run, NULL, 0);
 }
 

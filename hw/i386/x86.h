@@ -26,7 +26,7 @@ void x86_map_ram(MachineState *m, uint64_t below);
 bool x86_create_cpus(MachineState *m, Error **errp);
 
 /* boot.c */
-/* Register the reset of CPUs and boot sector; last of all devices of the machine. */
+/* Register what a reset does after it has reset the CPUs; last of all in the machine. */
 void x86_boot_init(void);
 bool x86_boot_check(MachineState *m, Error **errp);
 
