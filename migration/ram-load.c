@@ -456,9 +456,14 @@ bool ram_load(RamDest *rd, Stream *s, const MigConfig *config, Error **errp)
             if (flags & WIRE_RAM_EOS) {
                 return !rd->sink || rd->sink->flush(rd->sink_opaque, errp);
             }
-            good = flags & WIRE_RAM_MEM_SIZE
-                       ? load_block_list(rd, s, config, wire_ram_offset(word), &err)
-                       : load_page(rd, s, word, &err);
+            if (flags & (WIRE_RAM_XBZRLE | WIRE_RAM_MULTIFD_FLUSH)) {
+                error_setg(&err, "%s is not supported: turn it off at the source",
+                           flags & WIRE_RAM_XBZRLE ? "XBZRLE" : "MULTIFD (MULTIFD_FLUSH)");
+            } else {
+                good = flags & WIRE_RAM_MEM_SIZE
+                           ? load_block_list(rd, s, config, wire_ram_offset(word), &err)
+                           : load_page(rd, s, word, &err);
+            }
         }
         if (!good || stream_error(s, NULL)) {
             if (err && !stream_error(s, NULL)) {
