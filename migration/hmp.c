@@ -7,8 +7,11 @@
  */
 #include "monitor/hmp.h"
 
+#include <inttypes.h>
+
 #include "config.h"
 #include "lifecycle.h"
+#include "migration/migration.h"
 #include "qapi/qapi-commands.h"
 #include "util/util.h"
 
@@ -179,12 +182,10 @@ static void show_sockets(HmpSession *s, const MigrationInfo *info)
     }
     hmp_puts(s, "Sockets: [\n");
     for (guint i = 0; i < info->socket_address->len; i++) {
-        JsonNode *node = socket_address_to_json(info->socket_address->pdata[i]);
-        g_autoptr(SocketAddr) a = socket_addr_from_json(json_node_get_object(node), NULL);
+        g_autoptr(SocketAddr) a = socket_addr_from_qapi(info->socket_address->pdata[i], NULL);
         g_autofree char *text = a ? socket_addr_to_str(a) : NULL;
 
         hmp_printf(s, "\t%s\n", text ? text : "?");
-        json_node_unref(node);
     }
     hmp_puts(s, "]\n");
 }

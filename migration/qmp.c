@@ -16,19 +16,9 @@
 
 /* ---- commands ---- */
 
-static MigrateAddress *address_of(const char *uri, GPtrArray *channels, Error **errp)
-{
-    g_autoptr(JsonArray) list = channels ? json_array_new() : NULL;
-
-    for (guint i = 0; channels && i < channels->len; i++) {
-        json_array_add_element(list, migration_channel_to_json(g_ptr_array_index(channels, i)));
-    }
-    return migrate_address_from_args(uri, list, errp);
-}
-
 bool qmp_migrate(const MigrateArgs *args, Error **errp)
 {
-    g_autoptr(MigrateAddress) addr = address_of(args->uri, args->channels, errp);
+    g_autoptr(MigrateAddress) addr = migrate_address_from_args(args->uri, args->channels, errp);
 
     return addr && migration_start(addr, args->has_resume && args->resume, errp);
 }
@@ -43,7 +33,7 @@ bool qmp_migrate_incoming(const MigrateIncomingArgs *args, Error **errp)
                              : "'-incoming' was not specified on the command line");
         return false;
     }
-    addr = address_of(args->uri, args->channels, errp);
+    addr = migrate_address_from_args(args->uri, args->channels, errp);
     return addr && migration_incoming_start(addr, !args->has_exit_on_error || args->exit_on_error,
                                             errp);
 }
@@ -170,20 +160,10 @@ static bool destination_info(MigrationInfo **info, Migration *m, MigState state,
         (*info)->has_status = true;
         (*info)->status = (MigrationStatus)state;
     }
-    if (m->listener) {
-        g_autoptr(JsonArray) addrs = mig_listener_addresses(m->listener);
-
-        for (guint i = 0; i < json_array_get_length(addrs); i++) {
-            SocketAddress *a = socket_address_from_json(json_array_get_element(addrs, i), errp);
-
-            if (!a) {
-                return false;
-            }
-            if (!(*info)->socket_address) {
-                (*info)->socket_address = socket_address_list_new();
-            }
-            g_ptr_array_add((*info)->socket_address, a);
-        }
+    SocketAddress *listening = m->listener ? mig_listener_address(m->listener) : NULL;
+    if (listening) {
+        (*info)->socket_address = socket_address_list_new();
+        g_ptr_array_add((*info)->socket_address, listening);
     }
     return true;
 }
