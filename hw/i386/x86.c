@@ -30,6 +30,7 @@ bool x86_create_cpus(MachineState *m, Error **errp)
 {
     const char *model = m->cpu_model ? m->cpu_model : m->mc->default_cpu_type;
 
+    x86_cpu_set_topology(m->smp.dies, m->smp.cores, m->smp.threads);
     for (unsigned i = 0; i < m->smp.cpus; i++) {
         X86CPU *cpu = x86_cpu_create(model, i, errp);
 

@@ -141,7 +141,7 @@ static const VMStateDescription vmstate_apic_sipi = {
     },
 };
 
-static const VMStateDescription vmstate_apic = {
+const VMStateDescription vmstate_apic = {
     .name = "apic",
     .version_id = 3,
     .minimum_version_id = 3,

@@ -60,7 +60,7 @@ static bool pic_post_load(void *opaque, int version_id, Error **errp)
     return !s->pair->ops->post_load || s->pair->ops->post_load(s, errp);
 }
 
-static const VMStateDescription vmstate_i8259 = {
+const VMStateDescription vmstate_i8259 = {
     .name = "i8259",
     .version_id = 1,
     .minimum_version_id = 1,

@@ -53,7 +53,7 @@ static bool ioapic_post_load(void *opaque, int version_id, Error **errp)
     return !s->ops->post_load || s->ops->post_load(s, errp);
 }
 
-static const VMStateDescription vmstate_ioapic = {
+const VMStateDescription vmstate_ioapic = {
     .name = "ioapic",
     .version_id = 3,
     .minimum_version_id = 1,

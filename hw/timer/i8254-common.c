@@ -127,7 +127,7 @@ static const VMStateDescription vmstate_channel = {
     },
 };
 
-static const VMStateDescription vmstate_i8254 = {
+const VMStateDescription vmstate_i8254 = {
     .name = "i8254",
     .version_id = 3,
     .minimum_version_id = 2,

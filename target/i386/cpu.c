@@ -246,7 +246,6 @@ X86CPU *x86_cpu_create(const char *cpu_option, int index, Error **errp)
     size_t len = strcspn(text, ",");
     g_autofree char *model = g_strndup(text, len);
     g_autofree char *type = NULL;
-    g_autofree char *name = g_strdup_printf("device[%d]", index);
     X86CPU *cpu;
 
     if (g_str_has_suffix(model, "-" TYPE_X86_CPU)) {
@@ -265,15 +264,12 @@ X86CPU *x86_cpu_create(const char *cpu_option, int index, Error **errp)
     }
     type = g_strdup_printf("%s-" TYPE_X86_CPU, model);
     cpu = X86_CPU(object_new(type));
-    if (!cpu_set_up(cpu, text[len] ? text + len + 1 : NULL, index, errp) ||
-        !object_add_child(object_container("/machine/unattached"), name, &cpu->parent.obj,
-                          errp)) {
+    if (!cpu_set_up(cpu, text[len] ? text + len + 1 : NULL, index, errp)) {
         object_unref(&cpu->parent.obj);
         return NULL;
     }
     cpu->parent.obj.realized = true;
     reset_handler_add(reset_handler, cpu);
-    object_unref(&cpu->parent.obj); /* the tree has it */
     return cpu;
 }
 

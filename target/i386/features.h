@@ -49,6 +49,9 @@ const CPUModelDef *cpu_model_find(const char *name);
 /* Fill features, vendor, version, levels of the CPU object. */
 void cpu_model_apply(X86CPU *cpu, const CPUModelDef *def);
 
+/* machine.c: the sections cpu and cpu_common of an X86CPU. */
+extern const struct VMStateDescription vmstate_x86_cpu, vmstate_x86_cpu_common;
+
 /* cpuid.c: make cpu->cpuid of the features. */
 void x86_cpu_build_cpuid(X86CPU *cpu);
 

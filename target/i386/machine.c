@@ -416,7 +416,7 @@ static bool cpu_post_load(void *opaque, int version_id, Error **errp)
     return true;
 }
 
-static const VMStateDescription vmstate_cpu = {
+const VMStateDescription vmstate_x86_cpu = {
     .name = "cpu",
     .version_id = 12,
     .minimum_version_id = 11,
@@ -544,7 +544,7 @@ static const VMStateDescription vmstate_crash = {
     },
 };
 
-static const VMStateDescription vmstate_cpu_common = {
+const VMStateDescription vmstate_x86_cpu_common = {
     .name = "cpu_common",
     .version_id = 1,
     .minimum_version_id = 1,
@@ -563,11 +563,11 @@ bool x86_cpu_register_vmstate(X86CPU *cpu, Error **errp)
 {
     int index = cpu->parent.index;
 
-    if (!vmstate_register(NULL, index, &vmstate_cpu_common, cpu, errp)) {
+    if (!vmstate_register(NULL, index, &vmstate_x86_cpu_common, cpu, errp)) {
         return false;
     }
-    if (!vmstate_register(NULL, index, &vmstate_cpu, cpu, errp)) {
-        vmstate_unregister(&vmstate_cpu_common, cpu);
+    if (!vmstate_register(NULL, index, &vmstate_x86_cpu, cpu, errp)) {
+        vmstate_unregister(&vmstate_x86_cpu_common, cpu);
         return false;
     }
     return true;
@@ -575,6 +575,6 @@ bool x86_cpu_register_vmstate(X86CPU *cpu, Error **errp)
 
 void x86_cpu_unregister_vmstate(X86CPU *cpu)
 {
-    vmstate_unregister(&vmstate_cpu, cpu);
-    vmstate_unregister(&vmstate_cpu_common, cpu);
+    vmstate_unregister(&vmstate_x86_cpu, cpu);
+    vmstate_unregister(&vmstate_x86_cpu_common, cpu);
 }

@@ -93,4 +93,6 @@ bool apic_next_timer(APICState *s, int64_t now_ns);
  */
 void apic_set_user_model(const APICOps *ops);
 
+extern const struct VMStateDescription vmstate_apic; /* section `apic` */
+
 #endif

@@ -50,4 +50,6 @@ PICPair *pic_new(Error **errp);
 void pic_reset(PICPair *p);
 void pic_set_user_model(const PICOps *ops);
 
+extern const struct VMStateDescription vmstate_i8259; /* section `i8259` */
+
 #endif

@@ -50,4 +50,6 @@ IOAPICState *ioapic_new(Error **errp);
 void ioapic_reset(IOAPICState *s);
 void ioapic_set_user_model(const IOAPICOps *ops);
 
+extern const struct VMStateDescription vmstate_ioapic; /* section `ioapic` */
+
 #endif

@@ -55,4 +55,6 @@ PITState *pit_new(const IRQLine *irq, Error **errp);
 void pit_reset(PITState *s);
 void pit_set_user_model(const PITOps *ops);
 
+extern const struct VMStateDescription vmstate_i8254; /* section `i8254` */
+
 #endif

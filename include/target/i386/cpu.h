@@ -225,7 +225,10 @@ enum { CPU_INT_HARD = 1, CPU_INT_NMI = 2, CPU_INT_INIT = 4, CPU_INT_SIPI = 8, CP
 void x86_cpu_interrupt(X86CPU *cpu, int bits);
 void x86_cpu_interrupt_reset(X86CPU *cpu, int bits);
 
-/* "MODEL[,+feat][,-feat][,prop=value]": make CPU number `index`. Machine lock. */
+/*
+ * "MODEL[,+feat][,-feat][,prop=value]": make CPU number `index` with its thread and
+ * sections, outside of the object tree.  NULL: qemu64.  Machine lock.
+ */
 X86CPU *x86_cpu_create(const char *cpu_option, int index, Error **errp);
 void x86_cpu_reset(X86CPU *cpu);       /* power-on state; APs wait for SIPI */
 void x86_cpu_do_init(X86CPU *cpu);     /* INIT signal */
