@@ -25,19 +25,13 @@ static int64_t elapsed_ticks(const PITChannel *c, int64_t now)
     return muldiv(now - c->count_load_time, PIT_FREQ, NS_PER_SEC);
 }
 
-/* Virtual time at which `ticks` have passed since the load. */
-static int64_t time_of(const PITChannel *c, int64_t ticks)
-{
-    return c->count_load_time + muldiv(ticks, NS_PER_SEC, PIT_FREQ) + 1;
-}
-
 static int output(const PITChannel *c, int64_t now)
 {
     int64_t d = elapsed_ticks(c, now);
 
     switch (c->mode) {
-    case 2:
-        return d % c->count != c->count - 1;
+    case 2: /* one tick low where a period begins */
+        return d == 0 || d % c->count != 0;
     case 3:
         return d % c->count < (c->count + 1) / 2;
     case 4:
@@ -45,27 +39,6 @@ static int output(const PITChannel *c, int64_t now)
         return d != c->count;
     default: /* 0 and 1: low until the count runs out */
         return d >= c->count;
-    }
-}
-
-/* Next change of the output after now, -1: none. */
-static int64_t next_transition(const PITChannel *c, int64_t now)
-{
-    int64_t d = elapsed_ticks(c, now), base = d / c->count * c->count, in = d % c->count;
-
-    switch (c->mode) {
-    case 2:
-        return time_of(c, in < c->count - 1 ? base + c->count - 1 : base + c->count);
-    case 3:
-        return time_of(c, in < (c->count + 1) / 2 ? base + (c->count + 1) / 2 : base + c->count);
-    case 4:
-    case 5:
-        if (d < c->count) {
-            return time_of(c, c->count);
-        }
-        return d == c->count ? time_of(c, c->count + 1) : -1;
-    default:
-        return d < c->count ? time_of(c, c->count) : -1;
     }
 }
 
@@ -88,8 +61,7 @@ static void channel0_update(PITState *s, int64_t now)
     PITChannel *c = &s->channels[0];
 
     irq_set(s->irq, output(c, now));
-    c->next_transition_time = c->irq_disabled ? -1 : next_transition(c, now);
-    s->channel0_next = c->next_transition_time;
+    c->next_transition_time = c->irq_disabled ? -1 : pit_next_transition(c, now);
     if (c->next_transition_time >= 0) {
         timer_mod(&s->timer, c->next_transition_time);
     } else {
@@ -260,12 +232,7 @@ static uint64_t speaker_read(void *opaque, uint64_t offset, unsigned size)
     return s->channels[2].gate | output(&s->channels[2], now) << 5 | (now / 15000 & 1) << 4;
 }
 
-static void speaker_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
-{
-    pit_set_gate2(opaque, value & 1);
-}
-
-void pit_set_gate2(PITState *s, int level)
+static void set_gate2(PITState *s, int level)
 {
     PITChannel *c = &s->channels[2];
 
@@ -274,6 +241,11 @@ void pit_set_gate2(PITState *s, int level)
         c->count_load_time = virtual_clock_ns();
     }
     c->gate = level;
+}
+
+static void speaker_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    set_gate2(opaque, value & 1);
 }
 
 static bool user_init(PITState *s, Error **errp)
@@ -292,11 +264,7 @@ static bool user_post_load(PITState *s, Error **errp)
     int64_t next = s->channels[0].next_transition_time;
 
     for (int n = 0; n < 3; n++) {
-        PITChannel *c = &s->channels[n];
-        if (c->count < 1 || c->count > 0x10000) {
-            error_setg(errp, "channel %d: count %d is not in 1..65536", n, c->count);
-            return false;
-        }
+        s->channels[n].count = s->channels[n].count ? s->channels[n].count : 0x10000;
     }
     if (next >= 0) {
         timer_mod(&s->timer, next);
