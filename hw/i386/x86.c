@@ -32,15 +32,7 @@ bool x86_create_cpus(MachineState *m, Error **errp)
 
     x86_cpu_set_topology(m->smp.dies, m->smp.cores, m->smp.threads);
     for (unsigned i = 0; i < m->smp.cpus; i++) {
-        X86CPU *cpu = x86_cpu_create(model, i, errp);
-
-        if (!cpu) {
-            return false;
-        }
-        if (!cpu->parent.obj.parent) {
-            device_add_unattached(&cpu->parent.obj);
-        }
-        if (cpu_by_index(i) != &cpu->parent && !cpu_start_thread(&cpu->parent, errp)) {
+        if (!x86_cpu_create(model, i, errp)) {
             return false;
         }
     }
