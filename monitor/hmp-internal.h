@@ -11,6 +11,8 @@
 struct HmpSession {
     GString *out;  /* output of the command that runs */
     int cpu_index; /* -1: the first CPU */
+    char format;   /* of the last memory dump: default of the next; 0: none yet */
+    unsigned size;
     bool suspended;
     void (*flush)(HmpSession *s);  /* a terminal's: write `out`; NULL without a terminal */
     void (*resume)(HmpSession *s); /* a terminal's */
