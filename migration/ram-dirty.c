@@ -46,6 +46,15 @@ static void merge_block(RamSource *r, RamSourceBlock *b)
     stat_add(r->dirty_count, fresh);
 }
 
+static void merge_all(RamSource *r)
+{
+    g_mutex_lock(&r->bitmap_lock);
+    for (unsigned i = 0; i < r->n_blocks; i++) {
+        merge_block(r, &r->blocks[i]);
+    }
+    g_mutex_unlock(&r->bitmap_lock);
+}
+
 bool ram_dirty_check(RamSource *r)
 {
     uint64_t n = 0;
@@ -70,11 +79,7 @@ bool ram_dirty_sync(Migration *m, Error **errp)
             return false;
         }
     }
-    g_mutex_lock(&r->bitmap_lock);
-    for (unsigned i = 0; i < r->n_blocks; i++) {
-        merge_block(r, &r->blocks[i]);
-    }
-    g_mutex_unlock(&r->bitmap_lock);
+    merge_all(r);
     if (CONFIG_DEBUG) {
         g_assert(ram_dirty_check(r));
     }
@@ -207,6 +212,11 @@ bool ram_dirty_start_log(RamSource *r, Error **errp)
             bitmap_set(b->protect, 0, chunks);
         }
     }
+    /* A log that begins with every page written: it can be cleared only once it was read. */
+    if (!dirty_log_sync(errp)) {
+        return false;
+    }
+    merge_all(r);
     return true;
 }
 
