@@ -61,6 +61,28 @@ bool qmp_migrate_continue(const MigrateContinueArgs *args, Error **errp)
     return true;
 }
 
+GPtrArray *qmp_x_query_migrate_journey(Error **errp)
+{
+    Migration *m = migration_source_current();
+    g_autoptr(GPtrArray) list = migration_journey_list_new();
+
+    if (!m || !m->ram || !mig_state_is_ended(migration_source_state())) {
+        error_setg(errp, m ? "the outgoing migration has not ended yet"
+                           : "no outgoing migration was started");
+        return NULL;
+    }
+    for (unsigned i = 0; i < m->ram->n_blocks; i++) {
+        const RamSourceBlock *b = &m->ram->blocks[i];
+        MigrationJourney *j = g_new0(MigrationJourney, 1);
+
+        j->name = g_strdup(b->rb->idstr);
+        j->page_size = TARGET_PAGE_SIZE;
+        j->pages = g_base64_encode(b->journey, b->pages);
+        g_ptr_array_add(list, j);
+    }
+    return g_steal_pointer(&list);
+}
+
 bool qmp_migrate_start_postcopy(Error **errp)
 {
     Migration *m = migration_source_current();

@@ -184,6 +184,7 @@ RamSource *ram_source_new(const MigConfig *config, bool with_sentmap)
         b.host_pages = MAX(rb->page_size / TARGET_PAGE_SIZE, 1);
         b.dirty = bitmap_new(b.pages);
         bitmap_set(b.dirty, 0, b.pages);
+        b.journey = g_malloc0(b.pages);
         r->dirty_count += b.pages;
         if (with_sentmap) {
             b.sent = bitmap_new(b.pages);
@@ -233,6 +234,7 @@ void ram_source_free(RamSource *r)
         g_free(r->blocks[i].dirty);
         g_free(r->blocks[i].protect);
         g_free(r->blocks[i].sent);
+        g_free(r->blocks[i].journey);
     }
     urgent_clear(r);
     g_mutex_clear(&r->bitmap_lock);

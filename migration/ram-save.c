@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "journey.h"
 #include "ram.h"
 #include "stream-internal.h"
 #include "system/address-space.h"
@@ -117,7 +118,9 @@ static void save_run(Migration *m, Stream *s, const PageRun *run)
 
     trace_ram_save_run(b->rb->idstr, run->page << TARGET_PAGE_BITS, run->n, run->urgent);
     for (uint64_t i = 0; i < run->n; i++) {
-        zero += save_page(m, s, b, run->page + i);
+        bool is_zero = save_page(m, s, b, run->page + i);
+        journey_mark(&b->journey[run->page + i], m->in_postcopy, run->urgent, is_zero);
+        zero += is_zero;
     }
     stat_add(m->stats.zero_pages, zero);
     stat_add(m->stats.normal_pages, run->n - zero);

@@ -23,6 +23,7 @@ typedef struct RamSourceBlock {
     unsigned long *dirty;      /* [B] 1: to be sent */
     unsigned long *protect;    /* [B] a bit a chunk: dirty_log_clear() it before reading; NULL */
     unsigned long *sent;       /* [m] 1: sent at least once; NULL unless postcopy-ram (sentmap) */
+    uint8_t *journey;          /* [m] a byte a page, journey.h; main thread: after `thread` ended */
 } RamSourceBlock;
 
 /* A run of pages of one block, taken from the bitmap: the taker must send them all. */
