@@ -93,10 +93,13 @@ extern const VMStateInfo vmstate_info_buffer;
 extern const VMStateInfo vmstate_info_unused_buffer;
 extern const VMStateInfo vmstate_info_bitmap;
 
+/* 0; does not compile unless the member has this type. */
+#define VMSTATE_TYPE_CHECK(state, member, ...)                                     \
+    (0 * sizeof(char[__builtin_types_compatible_p(__VA_ARGS__,                     \
+                                                  __typeof__(((state *)0)->member)) ? 1 : -1]))
 /* offsetof with a type check. */
 #define vmstate_offset(state, member, type)                                        \
-    (offsetof(state, member) +                                                     \
-     0 * sizeof((type *)0 - (__typeof__(((state *)0)->member) *)0))
+    (offsetof(state, member) + VMSTATE_TYPE_CHECK(state, member, type))
 
 #define VMSTATE_SINGLE_FULL(member, state, test, ver, inf, type)                   \
     {                                                                              \
@@ -109,7 +112,7 @@ extern const VMStateInfo vmstate_info_bitmap;
         .name = #member, .info = &(inf), .size = sizeof(type), .num = (n),         \
         .flags = VMS_ARRAY,                                                        \
         .offset = offsetof(state, member) +                                        \
-                  0 * sizeof((type(*)[n])0 - (__typeof__(((state *)0)->member) *)0), \
+                  VMSTATE_TYPE_CHECK(state, member, type[n]),                      \
         .version_id = (ver), .field_exists = (test)                                \
     }
 
@@ -186,7 +189,7 @@ extern const VMStateInfo vmstate_info_bitmap;
         .name = #f, .vmsd = &(desc), .size = sizeof(type), .num = (n),             \
         .flags = VMS_STRUCT | VMS_ARRAY,                                           \
         .offset = offsetof(s, f) +                                                 \
-                  0 * sizeof((type(*)[n])0 - (__typeof__(((s *)0)->f) *)0),        \
+                  VMSTATE_TYPE_CHECK(s, f, type[n]),                               \
         .version_id = (v)                                                          \
     }
 /* First n elements of an array. */
