@@ -102,7 +102,7 @@ static unsigned collect(KvmVcpu *v)
     return n;
 }
 
-bool kvm_ring_reap_locked(Error **errp)
+bool kvm_ring_reap_locked(unsigned *ret_entries, Error **errp)
 {
     unsigned n = 0;
 
@@ -110,6 +110,9 @@ bool kvm_ring_reap_locked(Error **errp)
         n += collect(g_ptr_array_index(kvm_vcpus, i));
     }
     trace_kvm_ring_reap(n);
+    if (ret_entries) {
+        *ret_entries = n;
+    }
     if (n && kvm_ioctl(kvm.vm_fd, KVM_RESET_DIRTY_RINGS, NULL) < 0) {
         error_setg_errno(errp, errno, "KVM cannot reset the dirty rings");
         return false;
@@ -118,12 +121,12 @@ bool kvm_ring_reap_locked(Error **errp)
     return true;
 }
 
-bool kvm_ring_reap(Error **errp)
+bool kvm_ring_reap(unsigned *ret_entries, Error **errp)
 {
     bool ok;
 
     kvm_slots_lock();
-    ok = kvm_ring_reap_locked(errp);
+    ok = kvm_ring_reap_locked(ret_entries, errp);
     kvm_slots_unlock();
     return ok;
 }

@@ -39,6 +39,7 @@ typedef struct KvmVcpu {
     X86CPU *cpu;
     struct kvm_run *run;
     struct kvm_dirty_gfn *ring; /* slot lock; NULL without dirty ring */
+    unsigned ring_full_empty;   /* own thread: exits in a row, ring full but empty */
     uint32_t ring_next;         /* slot lock: next entry to collect */
     void *xsave;                /* kvm.xsave_size bytes, page aligned */
     struct kvm_msrs *msrs;      /* scratch for one batch */
@@ -96,10 +97,13 @@ void kvm_slots_unlock(void);
 bool kvm_ring_enable(uint32_t entries, Error **errp);
 bool kvm_ring_map(KvmVcpu *v, Error **errp);
 void kvm_ring_unmap(KvmVcpu *v);
-/* Collect all rings and re-protect the pages.  Any thread; takes the slot lock. */
-bool kvm_ring_reap(Error **errp);
+/*
+ * Collect all rings and re-protect the pages; ret_entries (may be NULL): how many were
+ * taken.  Any thread; takes the slot lock.
+ */
+bool kvm_ring_reap(unsigned *ret_entries, Error **errp);
 /* Slot lock held: KVM_RESET_DIRTY_RINGS before a slot goes away. */
-bool kvm_ring_reap_locked(Error **errp);
+bool kvm_ring_reap_locked(unsigned *ret_entries, Error **errp);
 
 /* kvm-irqchip.c */
 bool kvm_irqchip_create(Error **errp);

@@ -165,7 +165,7 @@ static void region_removed(void *opaque, const RamRegion *r)
         }
         if (s->seen) {
             g_autoptr(Error) err = NULL;
-            bool ok = kvm.ring_entries ? kvm_ring_reap_locked(&err) : slot_sync(s) == 0;
+            bool ok = kvm.ring_entries ? kvm_ring_reap_locked(NULL, &err) : slot_sync(s) == 0;
 
             if (!ok) {
                 /* Lost knowledge: all of it counts as written. */
@@ -245,7 +245,7 @@ bool kvm_dirty_sync(Error **errp)
     bool ok = true;
 
     if (kvm.ring_entries) {
-        return kvm_ring_reap(errp);
+        return kvm_ring_reap(NULL, errp);
     }
     kvm_slots_lock();
     for (unsigned i = 0; i < n_slots && ok; i++) {

@@ -227,11 +227,34 @@ static VcpuExit do_system_event(CPUState *cpu, struct kvm_run *run)
     }
 }
 
+/*
+ * The ring is full: take its entries.  A kernel that emulates guest code may write past
+ * a full ring; then entries are lost, the ring stays full for ever, and the guest can
+ * only be stopped.
+ */
+static bool do_ring_full(CPUState *cpu, VcpuExit *ret)
+{
+    KvmVcpu *v = kvm_vcpu(cpu);
+    g_autoptr(Error) err = NULL;
+    unsigned n = 0;
+
+    if (!kvm_ring_reap(&n, &err)) {
+        *ret = stop_internal_error(cpu, error_get_pretty(err));
+        return true;
+    }
+    v->ring_full_empty = n ? 0 : v->ring_full_empty + 1;
+    if (v->ring_full_empty > 10000) {
+        *ret = stop_internal_error(cpu, "KVM calls a dirty ring full that has no entries; "
+                                   "this host cannot run with dirty-ring-size");
+        return true;
+    }
+    return false;
+}
+
 /* Exits that are not the everyday port and memory access; false: go on running. */
 static bool handle_rare_exit(CPUState *cpu, struct kvm_run *run, VcpuExit *ret)
 {
     g_autofree char *text = NULL;
-    g_autoptr(Error) err = NULL;
 
     *ret = VCPU_EXIT_AGAIN;
     switch (run->exit_reason) {
@@ -250,11 +273,7 @@ static bool handle_rare_exit(CPUState *cpu, struct kvm_run *run, VcpuExit *ret)
         *ret = do_system_event(cpu, run);
         return true;
     case KVM_EXIT_DIRTY_RING_FULL:
-        if (kvm_ring_reap(&err)) {
-            return false;
-        }
-        *ret = stop_internal_error(cpu, error_get_pretty(err));
-        return true;
+        return do_ring_full(cpu, ret);
     case KVM_EXIT_DEBUG:
         vm_stop_request(RUN_STATE_DEBUG);
         *ret = VCPU_EXIT_STOPPED;

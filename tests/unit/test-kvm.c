@@ -116,9 +116,11 @@ static void test_hello(void)
 
 /*
  * A counter in memory that the guest increments for ever:
- * l: inc dword [0x1000]; jmp l
+ * l: inc dword [0x1000]; out 0xe9,al; jmp l
+ * Port access makes the kernel leave the guest.  Without it a kernel that emulates real
+ * mode does not notice that its dirty ring is full.
  */
-static const uint8_t code_count[] = { 0x66, 0xff, 0x06, 0x00, 0x10, 0xeb, 0xf9 };
+static const uint8_t code_count[] = { 0x66, 0xff, 0x06, 0x00, 0x10, 0xe6, 0xe9, 0xeb, 0xf7 };
 
 static uint32_t counter(void)
 {
@@ -195,7 +197,8 @@ static const uint8_t code_spread[] = {
     0x81, 0xc1, 0x00, 0x01, /* add cx,0x100: one page on */
     0x80, 0xcd, 0x10,       /* or ch,0x10: from 64 KiB up */
     0x8e, 0xd9,             /* mov ds,cx */
-    0xeb, 0xf1,             /* jmp l */
+    0xe6, 0xe9,             /* out 0xe9,al */
+    0xeb, 0xef,             /* jmp l */
 };
 
 static void test_dirty_ring_full(void)
