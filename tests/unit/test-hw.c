@@ -10,6 +10,7 @@
 #include "hw/block/ide.h"
 #include "hw/char/serial.h"
 #include "hw/core/machine.h"
+#include "migration/stream-internal.h"
 #include "system/address-space.h"
 #include "system/clock.h"
 #include "system/machine-lock.h"
@@ -134,6 +135,67 @@ static void test_uart_fifo(void)
     g_assert_cmphex(in8(0x3fd) & 2, ==, 2);
     out8(0x3fa, 0x03); /* clear the receive FIFO */
     g_assert_cmphex(in8(0x3fd) & 1, ==, 0);
+}
+
+/* Saved state */
+
+static GByteArray *save(const VMStateDescription *vmsd, void *opaque)
+{
+    g_autoptr(Error) err = NULL;
+    Stream *out = stream_new_output_memory();
+    size_t len;
+
+    g_assert_true(vmstate_save(out, vmsd, opaque, &err));
+    g_assert_no_error(err);
+    const void *data = stream_memory_data(out, &len);
+    GByteArray *copy = g_byte_array_append(g_byte_array_new(), data, len);
+    stream_free(out);
+    return copy;
+}
+
+static bool load(const VMStateDescription *vmsd, void *opaque, const void *data, size_t len)
+{
+    g_autoptr(Error) err = NULL;
+    Stream *in = stream_new_input_memory(data, len);
+    bool ok = vmstate_load(in, vmsd, opaque, vmsd->version_id, &err) &&
+              stream_error(in, NULL) == 0;
+
+    stream_free(in);
+    return ok;
+}
+
+static void test_uart_save(void)
+{
+    /* What a stock emulator sends for a port after reset. */
+    static const uint8_t stock[] = { 0, 12, 0, 0, 1, 0, 8, 0x60, 0xb0, 0, 0 };
+    MACHINE_LOCK_GUARD();
+    uart_setup();
+    g_autoptr(GByteArray) idle = save(&vmstate_serial, &uart);
+    g_assert_cmpmem(idle->data, idle->len, stock, sizeof(stock));
+
+    out8(0x3fa, 0xc1);
+    out8(0x3fc, 0x10);
+    out8(0x3f9, 0x03);
+    for (int i = 0; i < 5; i++) {
+        out8(0x3f8, 'a' + i);
+    }
+    g_autoptr(GByteArray) busy = save(&vmstate_serial, &uart);
+    serial_reset(&uart);
+    g_assert_true(load(&vmstate_serial, &uart, busy->data, busy->len));
+    g_assert_true(timer_pending(&uart.fifo_timeout_timer));
+    g_assert_cmphex(in8(0x3fa), ==, 0xc2);
+    for (int i = 0; i < 5; i++) {
+        g_assert_cmpint(in8(0x3f8), ==, 'a' + i);
+    }
+    g_assert_cmphex(in8(0x3fd), ==, 0x60);
+    g_assert_true(load(&vmstate_serial, &uart, stock, sizeof(stock)));
+    g_assert_cmphex(in8(0x3fa), ==, 0x01);
+
+    uint8_t bad[sizeof(stock)];
+    memcpy(bad, stock, sizeof(bad));
+    bad[7] = 0x20; /* a byte is being sent, but there is none */
+    g_assert_false(load(&vmstate_serial, &uart, bad, sizeof(bad)));
+    g_assert_false(load(&vmstate_serial, &uart, stock, sizeof(stock) - 1));
 }
 
 /* RTC */
@@ -394,6 +456,30 @@ static void test_ide_reset(void)
     g_free(disk_path);
 }
 
+/* A read is under way: the other side hands out the rest of it. */
+static void test_ide_save(void)
+{
+    MACHINE_LOCK_GUARD();
+    uint8_t buf[512];
+
+    ide_command(0x20, 20, 2);
+    read_block(buf, 256);
+    g_autoptr(GByteArray) busy = save(&vmstate_ide_channel, ide);
+    read_block(buf, 256);
+    ide_channel_reset(ide);
+    g_assert_true(load(&vmstate_ide_channel, ide, busy->data, busy->len));
+    read_block(buf, 256);
+    g_assert_cmphex(buf[0], ==, (uint8_t)(20 + 512 * 20 + 256));
+    g_assert_cmphex(in8(0x1f7), ==, 0x58);
+    read_block(buf, 512);
+    g_assert_cmphex(buf[0], ==, (uint8_t)(21 + 512 * 21));
+    g_assert_cmphex(in8(0x1f7), ==, 0x50);
+    for (size_t len = 0; len < busy->len; len += 97) {
+        g_assert_false(load(&vmstate_ide_channel, ide, busy->data, len));
+    }
+    ide_channel_reset(ide);
+}
+
 /* A stream may not bring a drive into a state that it cannot be in. */
 static void test_ide_hostile(void)
 {
@@ -466,11 +552,13 @@ int main(int argc, char **argv)
     g_test_add_func("/hw/uart/interrupts", test_uart_interrupts);
     g_test_add_func("/hw/uart/loopback", test_uart_loopback);
     g_test_add_func("/hw/uart/fifo", test_uart_fifo);
+    g_test_add_func("/hw/uart/save", test_uart_save);
     g_test_add_func("/hw/rtc/time", test_rtc_time);
     g_test_add_func("/hw/rtc/interrupts", test_rtc_interrupts);
     g_test_add_func("/hw/ide/identify", test_ide_identify);
     g_test_add_func("/hw/ide/read", test_ide_read);
     g_test_add_func("/hw/ide/write", test_ide_write);
+    g_test_add_func("/hw/ide/save", test_ide_save);
     g_test_add_func("/hw/ide/hostile", test_ide_hostile);
     g_test_add_func("/hw/ide/reset", test_ide_reset);
     g_test_add_func("/hw/ports", test_ports);
