@@ -32,9 +32,13 @@ bool x86_create_cpus(MachineState *m, Error **errp)
 
     x86_cpu_set_topology(m->smp.dies, m->smp.cores, m->smp.threads);
     for (unsigned i = 0; i < m->smp.cpus; i++) {
-        if (!x86_cpu_create(model, i, errp)) {
+        X86CPU *cpu = x86_cpu_create(model, i, errp);
+
+        if (!cpu) {
             return false;
         }
+        device_add_unattached(&cpu->parent.obj);
+        object_unref(&cpu->parent.obj); /* the tree holds it */
     }
     return true;
 }
