@@ -21,6 +21,13 @@ enum JourneyWay {
     JOURNEY_FAULT = 16,     /* sent in postcopy because somebody waited for it */
 };
 
+/* One RAM block's journeys, when its migration is over. */
+typedef struct PageJourney {
+    char *name;
+    uint64_t pages;
+    uint8_t *ways; /* a byte a page */
+} PageJourney;
+
 static inline void journey_mark(uint8_t *way, bool postcopy, bool urgent, bool zero)
 {
     if (postcopy) {

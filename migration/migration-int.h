@@ -73,6 +73,7 @@ struct Migration {
 
     /* ---- source ---- */
     RamSource *ram;            /* ram.h says which part is whose */
+    GPtrArray *journeys;       /* [L] of PageJourney, once the migration is over */
     int start_postcopy;        /* [a] migrate-start-postcopy was given */
     bool in_postcopy;          /* [m] the switch was made */
     bool detect_zero;          /* [c] zero pages are found and sent as such */

@@ -158,6 +158,7 @@ static void migration_free(Migration *m)
     stream_free(m->out);
     stream_free(m->in);
     ram_source_free(m->ram);
+    g_clear_pointer(&m->journeys, g_ptr_array_unref);
     ram_dest_free(m->ram_dest);
     loadvm_free(m->load);
     mig_connector_free(m->connector);

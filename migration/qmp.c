@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "config.h"
+#include "journey.h"
 #include "lifecycle.h"
 #include "postcopy-ram/postcopy.h"
 #include "qapi/qapi-commands.h"
@@ -66,18 +67,18 @@ GPtrArray *qmp_x_query_migrate_journey(Error **errp)
     Migration *m = migration_source_current();
     g_autoptr(GPtrArray) list = migration_journey_list_new();
 
-    if (!m || !m->ram || !mig_state_is_ended(migration_source_state())) {
+    if (!m || !m->journeys) {
         error_setg(errp, m ? "the outgoing migration has not ended yet"
                            : "no outgoing migration was started");
         return NULL;
     }
-    for (unsigned i = 0; i < m->ram->n_blocks; i++) {
-        const RamSourceBlock *b = &m->ram->blocks[i];
+    for (unsigned i = 0; i < m->journeys->len; i++) {
+        const PageJourney *from = m->journeys->pdata[i];
         MigrationJourney *j = g_new0(MigrationJourney, 1);
 
-        j->name = g_strdup(b->rb->idstr);
+        j->name = g_strdup(from->name);
         j->page_size = TARGET_PAGE_SIZE;
-        j->pages = g_base64_encode(b->journey, b->pages);
+        j->pages = g_base64_encode(from->ways, from->pages);
         g_ptr_array_add(list, j);
     }
     return g_steal_pointer(&list);

@@ -11,6 +11,7 @@
  */
 #include "migration-int.h"
 
+#include "journey.h"
 #include "ram.h"
 #include "system/dirty.h"
 #include "system/machine-lock.h"
@@ -219,6 +220,30 @@ bool ram_dirty_start_log(RamSource *r, Error **errp)
     }
     merge_all(r);
     return true;
+}
+
+static void page_journey_free(gpointer p)
+{
+    PageJourney *j = p;
+
+    g_free(j->name);
+    g_free(j->ways);
+    g_free(j);
+}
+
+GPtrArray *ram_source_take_journeys(RamSource *r)
+{
+    GPtrArray *list = g_ptr_array_new_with_free_func(page_journey_free);
+
+    for (unsigned i = 0; r && i < r->n_blocks; i++) {
+        PageJourney *j = g_new(PageJourney, 1);
+
+        j->name = g_strdup(r->blocks[i].rb->idstr);
+        j->pages = r->blocks[i].pages;
+        j->ways = g_steal_pointer(&r->blocks[i].journey);
+        g_ptr_array_add(list, j);
+    }
+    return list;
 }
 
 void ram_source_free(RamSource *r)

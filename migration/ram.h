@@ -76,6 +76,8 @@ bool dirty_next(RamSource *r, uint64_t max, PageRun *ret_run);
 bool dirty_take(RamSource *r, RamSourceBlock *b, uint64_t page, uint64_t n, PageRun *ret_run);
 /* Mark pages as to be sent (again): discard widening, recovery. */
 void ram_dirty_set_range(RamSource *r, RamSourceBlock *b, uint64_t page, uint64_t n);
+/* Take the journeys of all blocks out, before ram_source_free(): GPtrArray of PageJourney. */
+GPtrArray *ram_source_take_journeys(RamSource *r);
 uint64_t ram_dirty_bytes(const RamSource *r);
 /* The count must be what the bitmaps hold (debug builds check it at each sync). */
 bool ram_dirty_check(RamSource *r);

@@ -319,6 +319,7 @@ static void end_well(Migration *m)
     if (stat_get(m->stats.downtime_ms) < 0) {
         stat_set(m->stats.downtime_ms, now - stat_get(m->stats.stop_ms));
     }
+    m->journeys = ram_source_take_journeys(m->ram);
     ram_source_free(g_steal_pointer(&m->ram));
     runstate_set(RUN_STATE_POSTMIGRATE);
     /* Lost to a cancel in the very last moment: the destination has the guest all the same. */
@@ -346,6 +347,7 @@ static void end_badly(Migration *m, Error *err)
         stream_close(m->out, NULL);
     }
     MACHINE_LOCK_GUARD();
+    m->journeys = ram_source_take_journeys(m->ram);
     ram_source_free(g_steal_pointer(&m->ram));
     if (m->machine_stopped && runstate_check(RUN_STATE_FINISH_MIGRATE)) {
         if (m->vm_was_running) {
