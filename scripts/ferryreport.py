@@ -64,7 +64,7 @@ def way_of(flags):
     return found
 
 
-def ram_map(pages, width=256, max_cells=65536):
+def ram_map(pages, width=512, max_cells=65536):
     """PNG of a RAM block: a cell stands for one or more pages and shows the rarest way in it."""
     per = max(1, -(-len(pages) // max_cells))
     ways = bytes(way_of(f) for f in range(256))
