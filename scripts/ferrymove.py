@@ -89,8 +89,8 @@ class Move:
     def prepare(self):
         caps = {c: True for c in self.extra_caps}
         caps['events'] = True
-        if self.postcopy_after is not None:
-            caps['postcopy_ram'] = True
+        # Said either way: a former destination still has what it was told then.
+        caps['postcopy_ram'] = self.postcopy_after is not None
         self.src.capabilities(**caps)
         target = dict(caps)
         if self.postcopy_after is not None and self.dst.has_capability('postcopy-blocktime'):
