@@ -171,7 +171,7 @@ static bool take_int(HmpSession *s, const char **pp, const ArgSpec *a, JsonObjec
     if (!hmp_expression(s, pp, &v, errp)) {
         return false;
     }
-    if (**pp && !g_ascii_isspace(**pp)) {
+    if (**pp && !g_ascii_isspace(**pp) && !g_ascii_isspace((*pp)[-1])) {
         error_setg(errp, "invalid char '%c' in expression", **pp);
         return false;
     }
