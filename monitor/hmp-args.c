@@ -106,7 +106,8 @@ static bool take_format(const char **pp, JsonObject *out, Error **errp)
     if (g_ascii_isdigit(*p)) {
         uint64_t n = 0;
         while (g_ascii_isdigit(*p)) {
-            n = MIN(n * 10 + (*p++ - '0'), 1u << 30);
+            n = n * 10 + (*p++ - '0');
+            n = MIN(n, 1u << 30);
         }
         count = n;
     }

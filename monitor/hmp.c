@@ -159,14 +159,16 @@ static void cmd_help(HmpSession *s, JsonObject *args)
     }
 }
 
-static void run_row(HmpSession *s, const HmpCommand *cmd, const char *prefix, const char *rest)
+/* `name` is how the user called the command. */
+static void run_row(HmpSession *s, const HmpCommand *cmd, const char *prefix, const char *name,
+                    const char *rest)
 {
     g_autoptr(Error) err = NULL;
     g_autoptr(JsonObject) args = hmp_parse_args(s, cmd, rest, &err);
 
     if (!args) {
-        hmp_printf(s, "%s%s: %s\nTry \"help %s%s\" for more information\n", prefix, cmd->name,
-                   error_get_pretty(err), prefix, cmd->name);
+        hmp_printf(s, "%s%s: %s\nTry \"help %s%s\" for more information\n", prefix, name,
+                   error_get_pretty(err), prefix, name);
         return;
     }
     cmd->run(s, args);
@@ -188,7 +190,7 @@ static void cmd_info(HmpSession *s, JsonObject *args)
         hmp_printf(s, "unknown command: 'info %s'\n", name);
         return;
     }
-    run_row(s, cmd, "info ", rest);
+    run_row(s, cmd, "info ", name, rest);
 }
 
 void hmp_run_line(HmpSession *s, const char *line)
@@ -205,7 +207,7 @@ void hmp_run_line(HmpSession *s, const char *line)
         hmp_printf(s, "unknown command: '%s'\n", name);
         return;
     }
-    run_row(s, cmd, "", rest);
+    run_row(s, cmd, "", name, rest);
 }
 
 char *hmp_execute(const char *line)

@@ -85,7 +85,7 @@ static void test_argument_errors(void)
 static void test_expressions(void)
 {
     expect("print 1+2*3", "7\n");
-    expect("p /x (1<2)", "print|p: ')' expected\nTry \"help print|p\" for more information\n");
+    expect("p /x (1<2)", "p: ')' expected\nTry \"help p\" for more information\n");
     expect("p/x 0xff & 0x0f | 0x100", "0x10f\n");
     expect("p/x ~0", "0xffffffffffffffff\n");
     expect("p/u -1", "18446744073709551615\n");
