@@ -1,0 +1,514 @@
+/*
+ * Postcopy through the real program: pages that are read on the destination while they
+ * are still at the source, every kind of channel and memory that it works with, what is
+ * refused, what is left when the source dies, and recorded conversations.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <glib/gstdio.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "libqtest.h"
+
+#define PAGE 4096ULL
+#define MEM_MIB 32
+#define PAGES (MEM_MIB * 1024 * 1024 / PAGE)
+#define SLOW 65536 /* bytes/s of background pages while the test looks at single ones */
+
+typedef struct Pair {
+    QTestState *from, *to;
+    char *uri;
+} Pair;
+
+/* ---- helpers ---- */
+
+static uint64_t page_value(uint64_t page)
+{
+    return page % 5 ? page * 0x9e3779b97f4a7c15ULL | 1 : 0;
+}
+
+static void fill(QTestState *s)
+{
+    g_autofree uint64_t *mem = g_new(uint64_t, PAGES * PAGE / 8);
+    g_autofree char *path = qtest_path(s, "memory");
+
+    for (uint64_t i = 0; i < PAGES * PAGE / 8; i++) {
+        mem[i] = page_value(i / 512) + (page_value(i / 512) ? i % 512 : 0);
+    }
+    for (uint64_t at = 0; at < PAGES * PAGE; at += 1 << 20) {
+        qtest_memwrite(s, at, (uint8_t *)mem + at, 1 << 20);
+    }
+}
+
+static void check_page(QTestState *s, uint64_t page)
+{
+    uint64_t got = qtest_readq(s, page * PAGE + 8 * 100);
+
+    g_assert_cmphex(got, ==, page_value(page) ? page_value(page) + 100 : 0);
+}
+
+static void check_all(QTestState *s)
+{
+    g_autofree uint64_t *mem = g_new(uint64_t, PAGES * PAGE / 8);
+
+    for (uint64_t at = 0; at < PAGES * PAGE; at += 1 << 20) {
+        qtest_memread(s, at, (uint8_t *)mem + at, 1 << 20);
+    }
+    for (uint64_t i = 0; i < PAGES * PAGE / 8; i++) {
+        uint64_t v = page_value(i / 512);
+        if (mem[i] != (v ? v + i % 512 : 0)) {
+            g_error("page %" PRIu64 " differs", i / 512);
+        }
+    }
+}
+
+static void set_cap(QTestState *s, const char *name)
+{
+    qtest_qmp_ok(s, "migrate-set-capabilities",
+                 "{'capabilities': [{'capability': '%s', 'state': true}]}", name);
+}
+
+static void set_background(Pair *p, int bytes_per_second)
+{
+    qtest_qmp_ok(p->from, "migrate-set-parameters", "{'max-postcopy-bandwidth': %d}",
+                 bytes_per_second);
+}
+
+/* Events MIGRATION up to this status; their order is the order of the list. */
+static void wait_status(QTestState *s, const char *status)
+{
+    for (;;) {
+        g_autoptr(JsonObject) e = qtest_event_wait(s, "MIGRATION");
+        JsonObject *data = json_object_get_object_member(e, "data");
+        const char *now = json_object_get_string_member(data, "status");
+
+        if (!strcmp(now, status)) {
+            return;
+        }
+        if (!strcmp(now, "failed")) {
+            g_autofree char *said = qtest_stderr(s);
+            g_error("the migration failed: %s", said);
+        }
+        g_assert_cmpstr(now, !=, "completed");
+    }
+}
+
+static int64_t requests(Pair *p)
+{
+    g_autoptr(JsonObject) info = qtest_qmp_object(p->from, "query-migrate", NULL);
+    JsonObject *ram = json_object_get_object_member(info, "ram");
+
+    return json_object_get_int_member(ram, "postcopy-requests");
+}
+
+static Pair pair_new(const char *source_args, const char *dest_args)
+{
+    Pair p;
+
+    p.from = qtest_init("-M none -m %dM %s", MEM_MIB, source_args);
+    p.to = qtest_init("-M none -m %dM %s -incoming defer", MEM_MIB, dest_args);
+    set_cap(p.from, "events");
+    set_cap(p.to, "events");
+    set_cap(p.from, "postcopy-ram");
+    set_cap(p.to, "postcopy-ram");
+    fill(p.from);
+    /* So slow that precopy is not over when postcopy is asked for. */
+    qtest_qmp_ok(p.from, "migrate-set-parameters", "{'max-bandwidth': 4194304}");
+    set_background(&p, SLOW);
+    g_autofree char *path = qtest_path(p.to, "socket");
+    p.uri = g_strdup_printf("unix:%s", path);
+    return p;
+}
+
+static void pair_free(Pair *p)
+{
+    qtest_quit(p->from);
+    qtest_quit(p->to);
+    g_free(p->uri);
+}
+
+static void start(Pair *p)
+{
+    qtest_qmp_ok(p->to, "migrate-incoming", "{'uri': '%s'}", p->uri);
+    qtest_qmp_ok(p->from, "migrate", "{'uri': '%s'}", p->uri);
+    wait_status(p->from, "active");
+}
+
+static void to_postcopy(Pair *p)
+{
+    qtest_qmp_ok(p->from, "migrate-start-postcopy", NULL);
+    wait_status(p->from, "device");
+    wait_status(p->from, "postcopy-device");
+    wait_status(p->from, "postcopy-active");
+    wait_status(p->to, "setup");
+    wait_status(p->to, "active");
+    wait_status(p->to, "postcopy-device");
+    wait_status(p->to, "postcopy-active");
+    json_object_unref(qtest_event_wait(p->to, "RESUME"));
+}
+
+/* Read pages on the destination that are still at the source, then all of them. */
+static void read_and_finish(Pair *p)
+{
+    uint64_t page = PAGES;
+    int64_t before = requests(p);
+
+    for (unsigned i = 0; i < 40; i++) {
+        page = page * 7 / 8;
+        check_page(p->to, page);
+        check_page(p->to, PAGES - 1 - page);
+    }
+    g_assert_cmpint(requests(p), >, before + 10);
+    set_background(p, 0);
+    wait_status(p->from, "completed");
+    wait_status(p->to, "completed");
+    qtest_wait_run_state(p->from, "postmigrate");
+    qtest_wait_run_state(p->to, "running");
+    check_all(p->to);
+}
+
+static void run_pair(Pair *p)
+{
+    start(p);
+    to_postcopy(p);
+    read_and_finish(p);
+    pair_free(p);
+}
+
+/* ---- channels and memory ---- */
+
+static void test_unix(void)
+{
+    Pair p = pair_new("", "");
+
+    run_pair(&p);
+}
+
+static void test_tcp(void)
+{
+    Pair p = pair_new("", "");
+    g_autoptr(JsonObject) info = NULL;
+
+    qtest_qmp_ok(p.to, "migrate-incoming", "{'uri': 'tcp:127.0.0.1:0'}");
+    info = qtest_qmp_object(p.to, "query-migrate", NULL);
+    JsonArray *addrs = json_object_get_array_member(info, "socket-address");
+    JsonObject *addr = json_array_get_object_element(addrs, 0);
+    qtest_qmp_ok(p.from, "migrate", "{'uri': 'tcp:127.0.0.1:%s'}",
+                 json_object_get_string_member(addr, "port"));
+    wait_status(p.from, "active");
+    to_postcopy(&p);
+    read_and_finish(&p);
+    pair_free(&p);
+}
+
+/* One socket pair, non-blocking at both ends; the return path comes back over it. */
+static void test_fd(void)
+{
+    Pair p = pair_new("", "");
+    int fds[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), ==, 0);
+    json_node_unref(qtest_qmp_fd(p.from, fds[0], "getfd", "{'fdname': 'mig'}"));
+    json_node_unref(qtest_qmp_fd(p.to, fds[1], "getfd", "{'fdname': 'mig'}"));
+    close(fds[0]);
+    close(fds[1]);
+    g_free(p.uri);
+    p.uri = g_strdup("fd:mig");
+    run_pair(&p);
+}
+
+static void test_memfd(void)
+{
+    g_autofree char *args = g_strdup_printf(
+        "-object memory-backend-memfd,id=ram,size=%dM,share=on -machine memory-backend=ram", MEM_MIB);
+    Pair p = pair_new(args, args);
+
+    run_pair(&p);
+}
+
+static void test_blocktime(void)
+{
+    g_autoptr(JsonObject) info = NULL;
+    Pair p = pair_new("", "");
+    JsonArray *dist;
+    int64_t sum = 0;
+
+    set_cap(p.to, "postcopy-blocktime");
+    start(&p);
+    to_postcopy(&p);
+    read_and_finish(&p);
+    info = qtest_qmp_object(p.to, "query-migrate", NULL);
+    g_assert_cmpstr(json_object_get_string_member(info, "status"), ==, "completed");
+    g_assert_cmpint(json_object_get_int_member(info, "postcopy-blocktime"), ==, 0);
+    g_assert_cmpint(json_object_get_int_member(info, "postcopy-latency"), >, 0);
+    g_assert_cmpint(json_object_get_int_member(info, "postcopy-non-vcpu-latency"), >, 0);
+    g_assert_true(json_object_has_member(info, "postcopy-vcpu-blocktime"));
+    g_assert_true(json_object_has_member(info, "postcopy-vcpu-latency"));
+    dist = json_object_get_array_member(info, "postcopy-latency-dist");
+    for (unsigned i = 0; i < json_array_get_length(dist); i++) {
+        sum += json_array_get_int_element(dist, i);
+    }
+    g_assert_cmpint(sum, >, 10);
+    pair_free(&p);
+}
+
+/* ---- refused ---- */
+
+/* Memory in a file that userfaultfd cannot hold back: said when the capability is set. */
+static void test_plain_file(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("ferry-postcopy-XXXXXX", NULL);
+    g_autofree char *file = g_build_filename(g_get_current_dir(), "postcopy-test.ram", NULL);
+    QTestState *s = qtest_init("-M none -object memory-backend-file,id=ram,size=%dM,mem-path=%s,"
+                               "share=on -machine memory-backend=ram -m %dM -incoming defer",
+                               MEM_MIB, file, MEM_MIB);
+    g_autofree char *err =
+        qtest_qmp_error(s, "migrate-set-capabilities",
+                        "{'capabilities': [{'capability': 'postcopy-ram', 'state': true}]}");
+
+    if (!strstr(err, "'ram' is a file on a file system")) {
+        g_error("refused as '%s'", err);
+    }
+    qtest_quit(s);
+    g_unlink(file);
+    g_rmdir(dir);
+}
+
+static void test_not_started(void)
+{
+    QTestState *s = qtest_init("-M none -m 16M");
+    g_autofree char *off = qtest_qmp_error(s, "migrate-start-postcopy", NULL);
+
+    g_assert_true(g_str_has_prefix(off, "GenericError"));
+    qtest_quit(s);
+}
+
+static void test_no_cancel(void)
+{
+    Pair p = pair_new("", "");
+
+    start(&p);
+    to_postcopy(&p);
+    g_free(qtest_qmp_error(p.from, "migrate_cancel", NULL));
+    read_and_finish(&p);
+    pair_free(&p);
+}
+
+/* Cancelled before the switch: the source goes on, the destination says why it ends. */
+static void test_cancel(void)
+{
+    Pair p = pair_new("", "");
+    g_autofree char *said = NULL;
+
+    start(&p);
+    qtest_qmp_ok(p.from, "migrate_cancel", NULL);
+    wait_status(p.from, "cancelling");
+    wait_status(p.from, "cancelled");
+    g_assert_cmpint(qtest_wait_exit(p.to), ==, 1);
+    said = qtest_stderr(p.to);
+    g_assert_nonnull(strstr(said, "incoming migration from"));
+    qtest_wait_run_state(p.from, "running");
+    check_all(p.from);
+    qtest_kill(p.to);
+    qtest_quit(p.from);
+    g_free(p.uri);
+}
+
+/* ---- the source dies ---- */
+
+static void test_source_dies(void)
+{
+    Pair p = pair_new("", "");
+    g_autoptr(JsonObject) info = NULL;
+
+    start(&p);
+    to_postcopy(&p);
+    check_page(p.to, PAGES - 3);
+    qtest_kill(p.from);
+    wait_status(p.to, "postcopy-paused");
+    qtest_wait_run_state(p.to, "running");
+    check_page(p.to, PAGES - 3);
+    info = qtest_qmp_object(p.to, "query-migrate", NULL);
+    g_assert_true(json_object_has_member(info, "error-desc"));
+    qtest_quit(p.to);
+    g_free(p.uri);
+}
+
+/* ---- recorded conversations ---- */
+
+static int connect_to(const char *path)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path));
+    g_assert_cmpint(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), ==, 0);
+    return fd;
+}
+
+static void write_all(int fd, const char *data, size_t len)
+{
+    while (len) {
+        ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+
+        if (n <= 0) {
+            return; /* it may have had enough */
+        }
+        data += n;
+        len -= n;
+    }
+}
+
+/* What came back, up to the end; messages of 8 bytes, sorted (PONG 3 and 4 race). */
+static int compare_messages(gconstpointer a, gconstpointer b)
+{
+    return memcmp(a, b, 8);
+}
+
+static GByteArray *read_messages(int fd)
+{
+    GByteArray *got = g_byte_array_new();
+    uint8_t buf[4096];
+    ssize_t n;
+
+    while ((n = read(fd, buf, sizeof(buf))) > 0) {
+        g_byte_array_append(got, buf, n);
+    }
+    g_assert_cmpuint(got->len % 8, ==, 0);
+    qsort(got->data, got->len / 8, 8, compare_messages);
+    return got;
+}
+
+static char *stream_path(const char *name)
+{
+    return g_build_filename(g_getenv("FERRY_TEST_DATA"), "streams", name, NULL);
+}
+
+static QTestState *replay_start(char **ret_socket)
+{
+    QTestState *s = qtest_init("-M none -m 64M -incoming defer");
+
+    set_cap(s, "events");
+    set_cap(s, "postcopy-ram");
+    *ret_socket = qtest_path(s, "socket");
+    qtest_qmp_ok(s, "migrate-incoming", "{'uri': 'unix:%s'}", *ret_socket);
+    return s;
+}
+
+static void test_replay(gconstpointer name)
+{
+    g_autofree char *forward_name = g_strdup_printf("%s.c0.fwd", (const char *)name);
+    g_autofree char *reverse_name = g_strdup_printf("%s.c0.rev", (const char *)name);
+    g_autofree char *forward_path = stream_path(forward_name), *forward = NULL;
+    g_autofree char *reverse_path = stream_path(reverse_name), *reverse = NULL;
+    g_autofree char *path = NULL;
+    g_autoptr(GByteArray) got = NULL;
+    gsize forward_len, reverse_len;
+    QTestState *s;
+    int fd;
+
+    g_assert_true(g_file_get_contents(forward_path, &forward, &forward_len, NULL));
+    g_assert_true(g_file_get_contents(reverse_path, &reverse, &reverse_len, NULL));
+    s = replay_start(&path);
+    fd = connect_to(path);
+    write_all(fd, forward, forward_len);
+    got = read_messages(fd);
+    qsort(reverse, reverse_len / 8, 8, compare_messages);
+    g_assert_cmpmem(got->data, got->len, reverse, reverse_len);
+    close(fd);
+    wait_status(s, "completed");
+    qtest_wait_run_state(s, "running");
+    g_assert_cmphex(qtest_readq(s, 0x3fff000), ==, 0);
+    qtest_quit(s);
+}
+
+/*
+ * The conversation cut inside the package: the load fails, the source hears SHUT 1, the
+ * program exits with a message.  Cut behind it: the guest runs here and is kept.
+ */
+static void cut_replay(size_t at, bool paused)
+{
+    g_autofree char *forward_path = stream_path("postcopy-none-64M.qemu72.c0.fwd");
+    g_autofree char *forward = NULL, *path = NULL, *said = NULL;
+    g_autoptr(GByteArray) got = NULL;
+    gsize len;
+    QTestState *s;
+    int fd;
+
+    g_assert_true(g_file_get_contents(forward_path, &forward, &len, NULL));
+    s = replay_start(&path);
+    fd = connect_to(path);
+    if (paused) {
+        /* Let it come to the point where the guest runs before the end of the stream is seen. */
+        write_all(fd, forward, at - 1);
+        wait_status(s, "postcopy-active");
+        write_all(fd, forward + at - 1, 1);
+    } else {
+        write_all(fd, forward, at);
+    }
+    shutdown(fd, SHUT_WR);
+    if (paused) {
+        wait_status(s, "postcopy-paused");
+        qtest_wait_run_state(s, "running");
+        close(fd);
+        qtest_quit(s);
+        return;
+    }
+    got = read_messages(fd);
+    g_assert_cmpint(qtest_wait_exit(s), ==, 1);
+    said = qtest_stderr(s);
+    g_assert_nonnull(strstr(said, "offset"));
+    g_assert_cmpuint(got->len, >=, 8);
+    g_assert_cmpuint(got->data[1], ==, 1); /* SHUT sorts first ... */
+    g_assert_cmpuint(got->data[7], ==, 1); /* ... and says that it failed */
+    close(fd);
+    qtest_kill(s);
+}
+
+static size_t find_package(const char *forward, size_t len)
+{
+    static const char packaged[] = { 0x08, 0x00, 0x07, 0x00, 0x04 };
+    const char *p = memmem(forward, len, packaged, sizeof(packaged));
+
+    g_assert_nonnull(p);
+    return p - forward;
+}
+
+static void test_cut(void)
+{
+    g_autofree char *forward_path = stream_path("postcopy-none-64M.qemu72.c0.fwd");
+    g_autofree char *forward = NULL;
+    size_t package;
+    gsize len;
+
+    g_assert_true(g_file_get_contents(forward_path, &forward, &len, NULL));
+    package = find_package(forward, len);
+    cut_replay(package - 20, false);
+    cut_replay(package + 2, false);
+    cut_replay(package + 100, false);
+    cut_replay(package + 2000, true);
+    cut_replay(len - 1, true);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/postcopy/unix", test_unix);
+    g_test_add_func("/postcopy/tcp", test_tcp);
+    g_test_add_func("/postcopy/fd", test_fd);
+    g_test_add_func("/postcopy/memfd", test_memfd);
+    g_test_add_func("/postcopy/blocktime", test_blocktime);
+    g_test_add_func("/postcopy/plain-file", test_plain_file);
+    g_test_add_func("/postcopy/not-started", test_not_started);
+    g_test_add_func("/postcopy/no-cancel", test_no_cancel);
+    g_test_add_func("/postcopy/cancel", test_cancel);
+    g_test_add_func("/postcopy/source-dies", test_source_dies);
+    g_test_add_data_func("/postcopy/replay/qemu72", "postcopy-none-64M.qemu72", test_replay);
+    g_test_add_data_func("/postcopy/replay/qemu111", "postcopy-none-64M.qemu111", test_replay);
+    g_test_add_func("/postcopy/cut", test_cut);
+    return g_test_run();
+}
