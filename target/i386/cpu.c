@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "accel/accel.h"
-#include "features.h"
+#include "cpu-internal.h"
 #include "hw/intc/apic.h"
 #include "system/machine-lock.h"
 #include "system/runstate.h"

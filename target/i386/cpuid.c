@@ -10,7 +10,7 @@
 
 #include "accel/accel.h"
 #include "accel/kvm.h"
-#include "features.h"
+#include "cpu-internal.h"
 #include "topology.h"
 #include "util/util.h"
 

@@ -4,7 +4,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "features.h"
+#include "cpu-internal.h"
 
 #include <string.h>
 

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "accel/accel.h"
-#include "features.h"
+#include "cpu-internal.h"
 #include "hw/intc/apic.h"
 #include "migration/vmstate.h"
 #include "system/machine-lock.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "accel/accel.h"
-#include "features.h"
+#include "cpu-internal.h"
 #include "qapi/qapi-commands.h"
 
 static char *type_of(const char *model)

@@ -12,7 +12,7 @@
 
 #include "accel/accel.h"
 #include "accel/kvm.h"
-#include "features.h"
+#include "cpu-internal.h"
 #include "util/util.h"
 
 #define INTEL "GenuineIntel"

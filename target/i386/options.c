@@ -9,7 +9,7 @@
 
 #include "accel/accel.h"
 #include "accel/kvm.h"
-#include "features.h"
+#include "cpu-internal.h"
 #include "util/log.h"
 #include "util/util.h"
 

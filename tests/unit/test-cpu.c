@@ -16,7 +16,7 @@
 #include "system/machine-lock.h"
 #include "system/ramblock.h"
 #include "target/i386/cpu.h"
-#include "target/i386/features.h"
+#include "target/i386/cpu-internal.h"
 #include "util/util.h"
 
 /* A section of a recorded stream: its body begins at `body`. */

@@ -1,11 +1,11 @@
 /*
- * Feature words: where each CPUID bit lives and how it is called.  Private to
+ * What the files of target/i386 show each other: feature words, models, CPUID.  Private to
  * target/i386.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef FERRY_TARGET_I386_FEATURES_H
-#define FERRY_TARGET_I386_FEATURES_H
+#ifndef FERRY_TARGET_I386_CPU_INTERNAL_H
+#define FERRY_TARGET_I386_CPU_INTERNAL_H
 
 #include <stdbool.h>
 #include <stdint.h>
