@@ -167,10 +167,11 @@ static bool mux_setup(MuxChardev *m, Chardev *below, Error **errp)
     ChardevHandlers h = { mux_can_read, mux_read, mux_event, m };
 
     m->focus = -1;
+    m->below = below;
     if (!chardev_attach(below, &h, errp)) {
+        m->below = NULL;
         return false;
     }
-    m->below = below;
     m->base.connected = chardev_connected(below);
     return true;
 }
