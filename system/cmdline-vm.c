@@ -454,6 +454,10 @@ bool opt_global(Cmdline *c, const char *arg, Error **errp)
     if (dot && eq && dot < eq && !g_str_has_prefix(arg, "driver=")) {
         return keep(c->globals, arg);
     }
+    if (!eq) {
+        error_setg(errp, "expected DRIVER.PROPERTY=VALUE");
+        return false;
+    }
     opts = options_parse_flat(arg, NULL, errp);
     if (!opts || !options_take_str(opts, "driver", &driver, errp) ||
         !options_take_str(opts, "property", &prop, errp) ||
