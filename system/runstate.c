@@ -259,10 +259,9 @@ static void do_reset(void *unused)
     system_reset(cause);
     if (was_running) {
         cpu_resume_all();
-    } else if (runstate_check(RUN_STATE_INTERNAL_ERROR) || runstate_check(RUN_STATE_SHUTDOWN) ||
-               runstate_check(RUN_STATE_GUEST_PANICKED)) {
-        /* A reset machine can run again. */
-        runstate_set(RUN_STATE_PAUSED);
+    } else if (!runstate_check(RUN_STATE_FINISH_MIGRATE) && !runstate_check(RUN_STATE_PRELAUNCH)) {
+        /* A reset machine is as one that was never started; whatever stopped it is over. */
+        runstate_set(RUN_STATE_PRELAUNCH);
     }
 }
 
