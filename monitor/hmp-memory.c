@@ -50,13 +50,13 @@ static void print_value(HmpSession *s, char format, unsigned size, uint64_t v)
 {
     switch (format) {
     case 'o':
-        hmp_printf(s, " %#*" G_GINT64_MODIFIER "o", (int)(size * 8 + 2) / 3 + 1, v);
+        hmp_printf(s, " %#*" G_GINT64_MODIFIER "o", (int)(size * 8 + 2) / 3, v);
         break;
     case 'u':
         hmp_printf(s, " %*" G_GUINT64_FORMAT, (int)(size * 8 * 10 + 32) / 33, v);
         break;
     case 'd':
-        hmp_printf(s, " %*" G_GINT64_FORMAT, (int)(size * 8 * 10 + 32) / 33 + 1,
+        hmp_printf(s, " %*" G_GINT64_FORMAT, (int)(size * 8 * 10 + 32) / 33,
                    sign_extend(v, size));
         break;
     case 'c':
@@ -214,7 +214,7 @@ static void cmd_gva2gpa(HmpSession *s, JsonObject *args)
     }
     cpu_synchronize_state(cpu);
     if (x86_cpu_translate(X86_CPU(cpu), addr, &gpa)) {
-        hmp_printf(s, "gpa: 0x%" G_GINT64_MODIFIER "x\n", gpa);
+        hmp_printf(s, "gpa: %#" G_GINT64_MODIFIER "x\n", gpa);
     } else {
         hmp_puts(s, "Unmapped\n");
     }

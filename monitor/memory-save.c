@@ -66,9 +66,10 @@ static bool save(CPUState *cpu, uint64_t addr, int64_t size, const char *filenam
     }
     while (size > 0) {
         uint64_t n = MIN(size, CHUNK);
-        bool ok = cpu ? memory_read_virtual(cpu, addr, buf, n) : memory_read(addr, buf, n);
 
-        if (!ok) {
+        if (!cpu) {
+            memory_read(addr, buf, n); /* holes read as 0xff */
+        } else if (!memory_read_virtual(cpu, addr, buf, n)) {
             error_setg(errp, "Invalid addr 0x%016" G_GINT64_MODIFIER "x/size %" G_GINT64_FORMAT
                        " specified", addr, (int64_t)n);
             return false;

@@ -9,7 +9,7 @@
 #include "system/cpus.h"
 #include "util/error.h"
 
-/* Write [addr, addr+size) to a new file; an unmapped address is an error. */
+/* Write [addr, addr+size) to a file; physical holes as 0xff, unmapped virtual ones are an error. */
 bool memory_save_physical(uint64_t addr, int64_t size, const char *filename, Error **errp);
 bool memory_save_virtual(CPUState *cpu, uint64_t addr, int64_t size, const char *filename,
                          Error **errp);

@@ -69,7 +69,7 @@ bool qmp_system_powerdown(Error **errp)
 
 bool qmp_system_wakeup(Error **errp)
 {
-    error_setg(errp, "wake-up from suspend is not supported by this guest");
+    error_setg(errp, "Unable to wake up: guest is not in suspended state");
     return false;
 }
 

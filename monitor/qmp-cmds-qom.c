@@ -55,8 +55,20 @@ static JsonNode *default_value(const PropertyInfo *p)
     }
 }
 
-/* Properties of a type; a nearer row hides one of an ancestor with the same name. */
-static void add_type_properties(GPtrArray *list, const TypeInfo *t, bool details)
+/* Properties that say what a device is doing rather than how it is to be made. */
+static bool is_device_state(const char *name)
+{
+    static const char *const names[] = { "realized", "hotpluggable", "hotplugged", "parent_bus",
+                                         NULL };
+
+    return g_strv_contains(names, name);
+}
+
+/*
+ * Properties of a type but "type"; a nearer row hides one of an ancestor with the same
+ * name.  `settings`: those to make a device with, and all about them.
+ */
+static void add_type_properties(GPtrArray *list, const TypeInfo *t, bool settings)
 {
     g_autoptr(GPtrArray) props = type_properties(t);
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -65,11 +77,12 @@ static void add_type_properties(GPtrArray *list, const TypeInfo *t, bool details
         const PropertyInfo *p = g_ptr_array_index(props, i);
         ObjectPropertyInfo *info;
 
-        if (!g_hash_table_add(seen, (char *)p->name)) {
+        if (!g_hash_table_add(seen, (char *)p->name) || !strcmp(p->name, "type") ||
+            (settings && is_device_state(p->name))) {
             continue;
         }
         info = property_info(p->name, g_strdup(property_type_name(p)));
-        if (details) {
+        if (settings) {
             info->description = g_strdup(p->description);
             info->default_value = default_value(p);
         }
@@ -165,8 +178,7 @@ GPtrArray *qmp_device_list_properties(const DeviceListPropertiesArgs *args, Erro
         return NULL;
     }
     if (!type_is_a(t, TYPE_DEVICE) || t->abstract) {
-        error_setg(errp, "Parameter 'typename' expects a %sdevice type",
-                   t->abstract ? "non-abstract " : "");
+        error_setg(errp, "Parameter 'typename' expects a non-abstract device type");
         return NULL;
     }
     list = object_property_info_list_new();
