@@ -63,7 +63,9 @@ def check(path, problems):
             if m:
                 folder = m.group(1).rstrip('/')
                 mine = os.path.dirname(path)
-                public = os.path.exists(os.path.join('include', line.split('"')[1]))
+                name = line.split('"')[1]
+                public = (os.path.exists(os.path.join('include', name)) or
+                          os.path.exists(os.path.join(mine, name)))
                 made = folder in ('trace', 'qapi')
                 if not public and not made and not mine.startswith(folder.split('/')[0]) \
                         and not mine.startswith('tests'):

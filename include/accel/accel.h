@@ -38,7 +38,8 @@ typedef struct AccelOps {
     VcpuExit (*vcpu_exec)(CPUState *cpu);
     /* Is there work for a halted vCPU?  Machine lock held. */
     bool (*vcpu_has_work)(CPUState *cpu);
-    void (*vcpu_kick)(CPUState *cpu);  /* any thread, exit_request is set: make vcpu_exec return; may be NULL */
+    /* Any thread; exit_request is set: make vcpu_exec return.  May be NULL. */
+    void (*vcpu_kick)(CPUState *cpu);
     /* Registers between CPU object and accelerator; vCPU is out of the guest. */
     bool (*get_regs)(CPUState *cpu, Error **errp);
     bool (*put_regs)(CPUState *cpu, PutLevel level, Error **errp);

@@ -46,7 +46,7 @@ struct VMStateField {
     const VMStateDescription *vmsd;        /* for VMS_STRUCT */
     size_t offset;                         /* in the state struct */
     size_t size;                           /* of one element */
-    uint32_t num;                          /* elements of VMS_ARRAY; the bound of VMS_VARRAY/VBUFFER (0: none) */
+    uint32_t num;                          /* elements of VMS_ARRAY; bound of VMS_VARRAY/VBUFFER */
     size_t num_offset;
     uint8_t num_size;                      /* 1, 2, 4 */
     int flags;

@@ -221,7 +221,14 @@ typedef struct X86CPU {
 } X86CPU;
 
 /* Bits of interrupt_pending; set with x86_cpu_interrupt() from any thread. */
-enum { CPU_INT_HARD = 1, CPU_INT_NMI = 2, CPU_INT_INIT = 4, CPU_INT_SIPI = 8, CPU_INT_SMI = 16, CPU_INT_POLL = 32 };
+enum {
+    CPU_INT_HARD = 1,
+    CPU_INT_NMI = 2,
+    CPU_INT_INIT = 4,
+    CPU_INT_SIPI = 8,
+    CPU_INT_SMI = 16,
+    CPU_INT_POLL = 32,
+};
 void x86_cpu_interrupt(X86CPU *cpu, int bits);
 void x86_cpu_interrupt_reset(X86CPU *cpu, int bits);
 
