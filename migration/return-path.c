@@ -27,6 +27,7 @@ struct ReturnPath {
     RamSourceBlock *last_block; /* [r] what REQ_PAGES means; NULL: none was named */
     GMutex lock;
     bool ended;                /* [R] */
+    int answered;              /* atomic: a message came */
     Error *error;              /* [R] why, NULL: SHUT(0) */
 };
 
@@ -144,6 +145,9 @@ static Verdict read_message(ReturnPath *rp, Error **errp)
     if (!wire_rp_check(message, len, errp)) {
         return FAILED;
     }
+    if (!__atomic_exchange_n(&rp->answered, 1, __ATOMIC_RELEASE)) {
+        src_wake(rp->m);
+    }
     if (!handlers[message]) {
         error_setg(errp, "message %s is not expected", wire_rp_name(message));
         return FAILED;
@@ -202,6 +206,11 @@ bool return_path_ended(ReturnPath *rp, Error **errp)
     }
     g_mutex_unlock(&rp->lock);
     return ended;
+}
+
+bool return_path_answered(const ReturnPath *rp)
+{
+    return __atomic_load_n(&rp->answered, __ATOMIC_ACQUIRE);
 }
 
 bool return_path_join(ReturnPath *rp, Error **errp)

@@ -29,6 +29,8 @@ ReturnPath *return_path_start(Migration *m);
  * Any thread; does not wait.
  */
 bool return_path_ended(ReturnPath *rp, Error **errp);
+/* Has the destination said anything yet?  It answers the first PING at once.  Any thread. */
+bool return_path_answered(const ReturnPath *rp);
 /*
  * Wait until the thread has ended.  True: the destination said SHUT(0).  False: errp
  * says what it said or what broke.  Shut the channel down first if it may stay silent.

@@ -30,6 +30,8 @@
 #include "wire.h"
 
 #define SEND_BUFFER (4 * MiB)
+/* The answer to the first PING is due when a whole pass has been sent. */
+#define ANSWER_WAIT_US (10 * G_USEC_PER_SEC)
 
 void src_wake(Migration *m)
 {
@@ -217,9 +219,34 @@ static bool pause_before_switch(Migration *m)
     return mig_state_get(m->state) == MIG_STATE_DEVICE;
 }
 
+/*
+ * A channel may look as if bytes could come back and yet end in a file: found out before
+ * the machine is stopped, and not by waiting for SHUT for ever.
+ */
+static bool wait_for_answer(Migration *m, Error **errp)
+{
+    int64_t until = g_get_monotonic_time() + ANSWER_WAIT_US;
+
+    stream_flush(m->out);
+    while (m->return_path && !return_path_answered(m->return_path)) {
+        if (migration_cancelled(m) || !return_path_alive(m, errp)) {
+            return false;
+        }
+        if (g_get_monotonic_time() >= until) {
+            error_setg(errp, "the destination does not answer on the return path: %s may be "
+                       "one-way (return-path and postcopy-ram need answers)", m->uri);
+            return false;
+        }
+        mig_state_wait(m->state, mig_state_get(m->state), until);
+    }
+    return !stream_error(m->out, errp);
+}
+
 static bool stop_machine(Migration *m, Error **errp)
 {
-    stream_flush(m->out);
+    if (!wait_for_answer(m, errp)) {
+        return false;
+    }
     rates_account(m);
     {
         MACHINE_LOCK_GUARD();
