@@ -122,9 +122,16 @@ static void watch_own_death(void)
     }
 }
 
+static const char *other_binary; /* NULL: Ferry */
+
+void qtest_use_binary(const char *path)
+{
+    other_binary = path;
+}
+
 const char *qtest_binary(void)
 {
-    const char *path = g_getenv("FERRY_BINARY");
+    const char *path = other_binary ? other_binary : g_getenv("FERRY_BINARY");
 
     if (!path) {
         g_error("FERRY_BINARY is not set: the path of the emulator to test");

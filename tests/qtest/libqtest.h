@@ -47,6 +47,8 @@ char *qtest_path(const QTestState *s, const char *name);
 char *qtest_stderr(const QTestState *s);
 
 const char *qtest_binary(void);
+/* Start this program from now on (path stays the caller's); NULL: Ferry again. */
+void qtest_use_binary(const char *path);
 bool qtest_have_kvm(void); /* /dev/kvm can be opened */
 /* Run to the end with these arguments; exit status, outputs (may be NULL) to be freed. */
 int qtest_run(char **ret_stdout, char **ret_stderr, const char *fmt, ...) G_GNUC_PRINTF(3, 4);

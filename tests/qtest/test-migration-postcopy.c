@@ -12,172 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "libqtest.h"
-
-#define PAGE 4096ULL
-#define MEM_MIB 32
-#define PAGES (MEM_MIB * 1024 * 1024 / PAGE)
-#define SLOW 65536 /* bytes/s of background pages while the test looks at single ones */
-
-typedef struct Pair {
-    QTestState *from, *to;
-    char *uri;
-} Pair;
-
-/* ---- helpers ---- */
-
-static uint64_t page_value(uint64_t page)
-{
-    return page % 5 ? page * 0x9e3779b97f4a7c15ULL | 1 : 0;
-}
-
-static void fill(QTestState *s)
-{
-    g_autofree uint64_t *mem = g_new(uint64_t, PAGES * PAGE / 8);
-    g_autofree char *path = qtest_path(s, "memory");
-
-    for (uint64_t i = 0; i < PAGES * PAGE / 8; i++) {
-        mem[i] = page_value(i / 512) + (page_value(i / 512) ? i % 512 : 0);
-    }
-    for (uint64_t at = 0; at < PAGES * PAGE; at += 1 << 20) {
-        qtest_memwrite(s, at, (uint8_t *)mem + at, 1 << 20);
-    }
-}
-
-static void check_page(QTestState *s, uint64_t page)
-{
-    uint64_t got = qtest_readq(s, page * PAGE + 8 * 100);
-
-    g_assert_cmphex(got, ==, page_value(page) ? page_value(page) + 100 : 0);
-}
-
-static void check_all(QTestState *s)
-{
-    g_autofree uint64_t *mem = g_new(uint64_t, PAGES * PAGE / 8);
-
-    for (uint64_t at = 0; at < PAGES * PAGE; at += 1 << 20) {
-        qtest_memread(s, at, (uint8_t *)mem + at, 1 << 20);
-    }
-    for (uint64_t i = 0; i < PAGES * PAGE / 8; i++) {
-        uint64_t v = page_value(i / 512);
-        if (mem[i] != (v ? v + i % 512 : 0)) {
-            g_error("page %" PRIu64 " differs", i / 512);
-        }
-    }
-}
-
-static void set_cap(QTestState *s, const char *name)
-{
-    qtest_qmp_ok(s, "migrate-set-capabilities",
-                 "{'capabilities': [{'capability': '%s', 'state': true}]}", name);
-}
-
-static void set_background(Pair *p, int bytes_per_second)
-{
-    qtest_qmp_ok(p->from, "migrate-set-parameters", "{'max-postcopy-bandwidth': %d}",
-                 bytes_per_second);
-}
-
-/* Events MIGRATION up to this status; their order is the order of the list. */
-static void wait_status(QTestState *s, const char *status)
-{
-    for (;;) {
-        g_autoptr(JsonObject) e = qtest_event_wait(s, "MIGRATION");
-        JsonObject *data = json_object_get_object_member(e, "data");
-        const char *now = json_object_get_string_member(data, "status");
-
-        if (!strcmp(now, status)) {
-            return;
-        }
-        if (!strcmp(now, "failed")) {
-            g_autofree char *said = qtest_stderr(s);
-            g_error("the migration failed: %s", said);
-        }
-        g_assert_cmpstr(now, !=, "completed");
-    }
-}
-
-static int64_t requests(Pair *p)
-{
-    g_autoptr(JsonObject) info = qtest_qmp_object(p->from, "query-migrate", NULL);
-    JsonObject *ram = json_object_get_object_member(info, "ram");
-
-    return json_object_get_int_member(ram, "postcopy-requests");
-}
-
-static Pair pair_new(const char *source_args, const char *dest_args)
-{
-    Pair p;
-
-    p.from = qtest_init("-M none -m %dM %s", MEM_MIB, source_args);
-    p.to = qtest_init("-M none -m %dM %s -incoming defer", MEM_MIB, dest_args);
-    set_cap(p.from, "events");
-    set_cap(p.to, "events");
-    set_cap(p.from, "postcopy-ram");
-    set_cap(p.to, "postcopy-ram");
-    fill(p.from);
-    /* So slow that precopy is not over when postcopy is asked for. */
-    qtest_qmp_ok(p.from, "migrate-set-parameters", "{'max-bandwidth': 4194304}");
-    set_background(&p, SLOW);
-    g_autofree char *path = qtest_path(p.to, "socket");
-    p.uri = g_strdup_printf("unix:%s", path);
-    return p;
-}
-
-static void pair_free(Pair *p)
-{
-    qtest_quit(p->from);
-    qtest_quit(p->to);
-    g_free(p->uri);
-}
-
-static void start(Pair *p)
-{
-    qtest_qmp_ok(p->to, "migrate-incoming", "{'uri': '%s'}", p->uri);
-    qtest_qmp_ok(p->from, "migrate", "{'uri': '%s'}", p->uri);
-    wait_status(p->from, "active");
-}
-
-static void to_postcopy(Pair *p)
-{
-    qtest_qmp_ok(p->from, "migrate-start-postcopy", NULL);
-    wait_status(p->from, "device");
-    wait_status(p->from, "postcopy-device");
-    wait_status(p->from, "postcopy-active");
-    wait_status(p->to, "setup");
-    wait_status(p->to, "active");
-    wait_status(p->to, "postcopy-device");
-    wait_status(p->to, "postcopy-active");
-    json_object_unref(qtest_event_wait(p->to, "RESUME"));
-}
-
-/* Read pages on the destination that are still at the source, then all of them. */
-static void read_and_finish(Pair *p)
-{
-    uint64_t page = PAGES;
-    int64_t before = requests(p);
-
-    for (unsigned i = 0; i < 40; i++) {
-        page = page * 7 / 8;
-        check_page(p->to, page);
-        check_page(p->to, PAGES - 1 - page);
-    }
-    g_assert_cmpint(requests(p), >, before + 10);
-    set_background(p, 0);
-    wait_status(p->from, "completed");
-    wait_status(p->to, "completed");
-    qtest_wait_run_state(p->from, "postmigrate");
-    qtest_wait_run_state(p->to, "running");
-    check_all(p->to);
-}
-
-static void run_pair(Pair *p)
-{
-    start(p);
-    to_postcopy(p);
-    read_and_finish(p);
-    pair_free(p);
-}
+#include "migration-pair.h"
 
 /* ---- channels and memory ---- */
 
@@ -185,7 +20,7 @@ static void test_unix(void)
 {
     Pair p = pair_new("", "");
 
-    run_pair(&p);
+    pair_run(&p);
 }
 
 static void test_tcp(void)
@@ -199,9 +34,9 @@ static void test_tcp(void)
     JsonObject *addr = json_array_get_object_element(addrs, 0);
     qtest_qmp_ok(p.from, "migrate", "{'uri': 'tcp:127.0.0.1:%s'}",
                  json_object_get_string_member(addr, "port"));
-    wait_status(p.from, "active");
-    to_postcopy(&p);
-    read_and_finish(&p);
+    migration_wait_status(p.from, "active");
+    pair_to_postcopy(&p);
+    pair_read_and_finish(&p);
     pair_free(&p);
 }
 
@@ -218,16 +53,16 @@ static void test_fd(void)
     close(fds[1]);
     g_free(p.uri);
     p.uri = g_strdup("fd:mig");
-    run_pair(&p);
+    pair_run(&p);
 }
 
 static void test_memfd(void)
 {
     g_autofree char *args = g_strdup_printf(
-        "-object memory-backend-memfd,id=ram,size=%dM,share=on -machine memory-backend=ram", MEM_MIB);
+        "-object memory-backend-memfd,id=ram,size=%dM,share=on -machine memory-backend=ram", PAIR_MIB);
     Pair p = pair_new(args, args);
 
-    run_pair(&p);
+    pair_run(&p);
 }
 
 static void test_blocktime(void)
@@ -237,10 +72,10 @@ static void test_blocktime(void)
     JsonArray *dist;
     int64_t sum = 0;
 
-    set_cap(p.to, "postcopy-blocktime");
-    start(&p);
-    to_postcopy(&p);
-    read_and_finish(&p);
+    migration_set_cap(p.to, "postcopy-blocktime");
+    pair_start(&p);
+    pair_to_postcopy(&p);
+    pair_read_and_finish(&p);
     info = qtest_qmp_object(p.to, "query-migrate", NULL);
     g_assert_cmpstr(json_object_get_string_member(info, "status"), ==, "completed");
     g_assert_cmpint(json_object_get_int_member(info, "postcopy-blocktime"), ==, 0);
@@ -265,7 +100,7 @@ static void test_plain_file(void)
     g_autofree char *file = g_build_filename(g_get_current_dir(), "postcopy-test.ram", NULL);
     QTestState *s = qtest_init("-M none -object memory-backend-file,id=ram,size=%dM,mem-path=%s,"
                                "share=on -machine memory-backend=ram -m %dM -incoming defer",
-                               MEM_MIB, file, MEM_MIB);
+                               PAIR_MIB, file, PAIR_MIB);
     g_autofree char *err =
         qtest_qmp_error(s, "migrate-set-capabilities",
                         "{'capabilities': [{'capability': 'postcopy-ram', 'state': true}]}");
@@ -291,10 +126,10 @@ static void test_no_cancel(void)
 {
     Pair p = pair_new("", "");
 
-    start(&p);
-    to_postcopy(&p);
+    pair_start(&p);
+    pair_to_postcopy(&p);
     g_free(qtest_qmp_error(p.from, "migrate_cancel", NULL));
-    read_and_finish(&p);
+    pair_read_and_finish(&p);
     pair_free(&p);
 }
 
@@ -304,15 +139,15 @@ static void test_cancel(void)
     Pair p = pair_new("", "");
     g_autofree char *said = NULL;
 
-    start(&p);
+    pair_start(&p);
     qtest_qmp_ok(p.from, "migrate_cancel", NULL);
-    wait_status(p.from, "cancelling");
-    wait_status(p.from, "cancelled");
+    migration_wait_status(p.from, "cancelling");
+    migration_wait_status(p.from, "cancelled");
     g_assert_cmpint(qtest_wait_exit(p.to), ==, 1);
     said = qtest_stderr(p.to);
     g_assert_nonnull(strstr(said, "incoming migration from"));
     qtest_wait_run_state(p.from, "running");
-    check_all(p.from);
+    pair_check_all(p.from);
     qtest_kill(p.to);
     qtest_quit(p.from);
     g_free(p.uri);
@@ -325,13 +160,13 @@ static void test_source_dies(void)
     Pair p = pair_new("", "");
     g_autoptr(JsonObject) info = NULL;
 
-    start(&p);
-    to_postcopy(&p);
-    check_page(p.to, PAGES - 3);
+    pair_start(&p);
+    pair_to_postcopy(&p);
+    pair_check_page(p.to, PAIR_PAGES - 3);
     qtest_kill(p.from);
-    wait_status(p.to, "postcopy-paused");
+    migration_wait_status(p.to, "postcopy-paused");
     qtest_wait_run_state(p.to, "running");
-    check_page(p.to, PAGES - 3);
+    pair_check_page(p.to, PAIR_PAGES - 3);
     info = qtest_qmp_object(p.to, "query-migrate", NULL);
     g_assert_true(json_object_has_member(info, "error-desc"));
     qtest_quit(p.to);
@@ -392,8 +227,8 @@ static QTestState *replay_start(char **ret_socket)
 {
     QTestState *s = qtest_init("-M none -m 64M -incoming defer");
 
-    set_cap(s, "events");
-    set_cap(s, "postcopy-ram");
+    migration_set_cap(s, "events");
+    migration_set_cap(s, "postcopy-ram");
     *ret_socket = qtest_path(s, "socket");
     qtest_qmp_ok(s, "migrate-incoming", "{'uri': 'unix:%s'}", *ret_socket);
     return s;
@@ -420,7 +255,7 @@ static void test_replay(gconstpointer name)
     qsort(reverse, reverse_len / 8, 8, compare_messages);
     g_assert_cmpmem(got->data, got->len, reverse, reverse_len);
     close(fd);
-    wait_status(s, "completed");
+    migration_wait_status(s, "completed");
     qtest_wait_run_state(s, "running");
     g_assert_cmphex(qtest_readq(s, 0x3fff000), ==, 0);
     qtest_quit(s);
@@ -445,14 +280,14 @@ static void cut_replay(size_t at, bool paused)
     if (paused) {
         /* Let it come to the point where the guest runs before the end of the stream is seen. */
         write_all(fd, forward, at - 1);
-        wait_status(s, "postcopy-active");
+        migration_wait_status(s, "postcopy-active");
         write_all(fd, forward + at - 1, 1);
     } else {
         write_all(fd, forward, at);
     }
     shutdown(fd, SHUT_WR);
     if (paused) {
-        wait_status(s, "postcopy-paused");
+        migration_wait_status(s, "postcopy-paused");
         qtest_wait_run_state(s, "running");
         close(fd);
         qtest_quit(s);
