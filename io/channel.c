@@ -235,7 +235,8 @@ ssize_t io_channel_pread(IOChannel *ioc, void *buf, size_t len, uint64_t offset,
     return check_seekable(ioc, errp) ? ioc->klass->pread(ioc, buf, len, offset, errp) : -1;
 }
 
-ssize_t io_channel_pwrite(IOChannel *ioc, const void *buf, size_t len, uint64_t offset, Error **errp)
+ssize_t io_channel_pwrite(IOChannel *ioc, const void *buf, size_t len, uint64_t offset,
+                          Error **errp)
 {
     return check_seekable(ioc, errp) ? ioc->klass->pwrite(ioc, buf, len, offset, errp) : -1;
 }

@@ -106,7 +106,8 @@ static struct addrinfo *resolve(const SocketAddr *a, bool passive, Error **errp)
 /* Wait for a pending connect; 0 or an errno (ECANCELED). */
 static int wait_connected(int fd, int cancel_fd)
 {
-    struct pollfd pfd[2] = { { .fd = fd, .events = POLLOUT }, { .fd = cancel_fd, .events = POLLIN } };
+    struct pollfd pfd[2] = { { .fd = fd, .events = POLLOUT },
+                             { .fd = cancel_fd, .events = POLLIN } };
     socklen_t len = sizeof(int);
     int err = 0;
 

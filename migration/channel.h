@@ -14,7 +14,11 @@
 #include "qapi/qapi-types.h"
 #include "util/error.h"
 
-typedef enum MigTransport { MIG_TRANSPORT_SOCKET, MIG_TRANSPORT_EXEC, MIG_TRANSPORT_FILE } MigTransport;
+typedef enum MigTransport {
+    MIG_TRANSPORT_SOCKET,
+    MIG_TRANSPORT_EXEC,
+    MIG_TRANSPORT_FILE,
+} MigTransport;
 
 typedef struct MigrateAddress {
     MigTransport transport;
@@ -30,7 +34,7 @@ MigrateAddress *migrate_address_copy(const MigrateAddress *a);
 /* "tcp:H:P", "unix:PATH", "vsock:CID:PORT", "fd:NAME", "exec:COMMAND", "file:NAME[,offset=N]" */
 MigrateAddress *migrate_address_parse(const char *uri, Error **errp);
 MigrateAddress *migrate_address_from_qapi(const MigrationAddress *addr, Error **errp);
-/* The arguments of migrate and migrate-incoming (channels of MigrationChannel): exactly one of them. */
+/* The arguments of migrate and migrate-incoming: exactly one; channels of MigrationChannel. */
 MigrateAddress *migrate_address_from_args(const char *uri, const GPtrArray *channels,
                                           Error **errp);
 /* Argument of -incoming: URI, a MigrationChannel as JSON, or as dotted keys. */
@@ -65,7 +69,7 @@ MigListener *mig_listener_new(const MigrateAddress *a, MigAccepted *accepted, vo
                               Error **errp);
 /* Stop listening; accepted channels live on.  May be called from accepted(). */
 void mig_listener_free(MigListener *l);
-/* The SocketAddress that it listens on, for query-migrate; NULL for fd, exec and file.  Caller frees. */
+/* What it listens on, for query-migrate; NULL for fd, exec and file.  The caller frees it. */
 SocketAddress *mig_listener_address(const MigListener *l);
 
 #endif

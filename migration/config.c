@@ -477,8 +477,9 @@ static bool parse_enum(MigParam param, const char *text, uint64_t *ret, Error **
 /* max-bandwidth and its kin count MiB in HMP when no suffix is given. */
 static char size_suffix(MigParam param, bool hmp)
 {
-    return hmp && (param == MIG_PARAM_MAX_BANDWIDTH || param == MIG_PARAM_AVAIL_SWITCHOVER_BANDWIDTH)
-           ? 'M' : 'B';
+    bool mib = param == MIG_PARAM_MAX_BANDWIDTH || param == MIG_PARAM_AVAIL_SWITCHOVER_BANDWIDTH;
+
+    return hmp && mib ? 'M' : 'B';
 }
 
 bool mig_param_parse(MigParam param, const char *text, bool hmp, MigParamChange *ret_change,

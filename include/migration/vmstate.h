@@ -37,7 +37,6 @@ enum VMStateFlags {
     VMS_VBUFFER = 1 << 5,      /* one buffer; its size is in another field (num_offset) */
     VMS_MUST_EXIST = 1 << 6,   /* get() only checks (validate field) */
     VMS_ALLOC = 1 << 7,        /* pointer: allocate on load */
-    VMS_QTAILQ = 1 << 8,       /* reserved: 1-marked list */
 };
 
 struct VMStateField {
@@ -46,9 +45,10 @@ struct VMStateField {
     const VMStateDescription *vmsd;        /* for VMS_STRUCT */
     size_t offset;                         /* in the state struct */
     size_t size;                           /* of one element */
-    uint32_t num;                          /* elements of VMS_ARRAY; bound of VMS_VARRAY/VBUFFER */
-    size_t num_offset;
-    uint8_t num_size;                      /* 1, 2, 4 */
+    uint32_t num;                          /* elements of VMS_ARRAY; the bound of VMS_VARRAY
+                                              and VMS_VBUFFER (0: none, with VMS_ALLOC only) */
+    size_t num_offset;                     /* of the field with the count or size */
+    uint8_t num_size;                      /* its width: 1, 2, 4 */
     int flags;
     int version_id;                        /* first version that has it */
     bool (*field_exists)(void *opaque, int version_id);

@@ -12,6 +12,15 @@
 #include "migration/wire.h"
 #include "util/util.h"
 
+/* What descriptions are made of; freed after each section. */
+static GPtrArray *made;
+
+static void *keep(void *p)
+{
+    g_ptr_array_add(made, p);
+    return p;
+}
+
 /* Fields of kinds that only a device knows are taken as bytes, under their own name. */
 static bool get_opaque(Stream *s, void *pv, size_t size, const VMStateField *f, Error **errp)
 {
@@ -37,8 +46,8 @@ static const VMStateInfo *info_for(const char *type)
             return known[i];
         }
     }
-    info = g_new0(VMStateInfo, 1);
-    info->name = g_strdup(type);
+    info = keep(g_new0(VMStateInfo, 1));
+    info->name = keep(g_strdup(type));
     info->get = get_opaque;
     info->put = put_opaque;
     return info;
@@ -63,7 +72,7 @@ static VMStateField make_field(JsonObject *o, size_t *offset)
     size_t size = json_object_get_int_member(o, "size");
     size_t n = json_object_has_member(o, "array_len") ? json_object_get_int_member(o, "array_len")
                                                       : 1;
-    VMStateField f = { .name = g_strdup(json_object_get_string_member(o, "name")) };
+    VMStateField f = { .name = keep(g_strdup(json_object_get_string_member(o, "name"))) };
 
     *offset = ROUND_UP(*offset, 8);
     f.offset = *offset;
@@ -85,21 +94,21 @@ static VMStateField make_field(JsonObject *o, size_t *offset)
 
 static VMStateDescription *make_vmsd(JsonObject *o, size_t *offset)
 {
-    VMStateDescription *v = g_new0(VMStateDescription, 1);
+    VMStateDescription *v = keep(g_new0(VMStateDescription, 1));
     GArray *fields = g_array_new(true, true, sizeof(VMStateField));
     JsonArray *list = json_object_get_array_member(o, "fields");
 
-    v->name = g_strdup(json_object_get_string_member(o, "vmsd_name"));
+    v->name = keep(g_strdup(json_object_get_string_member(o, "vmsd_name")));
     v->version_id = json_object_get_int_member(o, "version");
     for (guint i = 0; i < json_array_get_length(list); i++) {
         VMStateField f = make_field(json_array_get_object_element(list, i), offset);
         g_array_append_val(fields, f);
     }
-    v->fields = (VMStateField *)g_array_free(fields, false);
+    v->fields = keep(g_array_free(fields, false));
     if (json_object_has_member(o, "subsections")) {
         JsonArray *subs = json_object_get_array_member(o, "subsections");
         guint n = json_array_get_length(subs);
-        const VMStateDescription **s = g_new0(const VMStateDescription *, n + 1);
+        const VMStateDescription **s = keep(g_new0(const VMStateDescription *, n + 1));
         for (guint i = 0; i < n; i++) {
             s[i] = make_vmsd(json_array_get_object_element(subs, i), offset);
         }
@@ -249,7 +258,9 @@ static unsigned walk(const uint8_t *data, size_t len, JsonArray *devices)
                 size_t at = stream_offset(s);
                 size_t n = body_length(data + at, len - at, id);
                 g_test_message("%s/%u: %zu bytes", name, instance, n);
+                made = g_ptr_array_new_with_free_func(g_free);
                 check_section(data + at, n, find_device(devices, name, instance));
+                g_ptr_array_unref(made);
                 stream_skip(s, n);
                 checked++;
             }

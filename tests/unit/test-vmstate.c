@@ -227,7 +227,8 @@ static void test_equal(void)
     g_assert_true(load(&vmstate_equal, &b, data, len, 0, NULL));
     check_truncations(&vmstate_equal, &b, s);
     b.u16 = 9;
-    assert_load_refused(&vmstate_equal, &b, data, len, 0, "equal/u16 at offset 1: the stream has 2");
+    assert_load_refused(&vmstate_equal, &b, data, len, 0,
+                        "equal/u16 at offset 1: the stream has 2");
     b.u16 = 2;
     b.u64 = 7;
     assert_load_refused(&vmstate_equal, &b, data, len, 0, "equal/u64 at offset 7");
