@@ -186,8 +186,10 @@ static void test_shutdown_one_way(void)
 
 static void *slow_writer(void *opaque)
 {
+    static char text[] = "hello world";
+
     for (int i = 0; i < 11; i++) {
-        struct iovec iov = { (void *)("hello world" + i), 1 };
+        struct iovec iov = { &text[i], 1 };
         g_usleep(500);
         g_assert_true(io_channel_writev_all(opaque, &iov, 1, NULL));
     }
@@ -466,6 +468,7 @@ static void test_connect_cancel(void)
     GThread *t;
     int queued[8], n = 0, last;
 
+    g_assert_cmpint(listener, >=, 0);
     t = g_thread_new("cancel", cancel_soon, GINT_TO_POINTER(cancel));
     do {
         last = socket_connect_cancellable(a, cancel, &err);
