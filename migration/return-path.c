@@ -16,6 +16,7 @@
 #include "ram.h"
 #include "state.h"
 #include "trace/migration.h"
+#include "util/sched.h"
 #include "util/util.h"
 #include "wire.h"
 
@@ -169,6 +170,8 @@ static void *return_path_thread(void *opaque)
     Error *err = NULL;
     Verdict v;
 
+    /* Requests for pages must not wait until the busy sender has used up its slice. */
+    sched_set_slice(0, SCHED_SLICE_URGENT_NS);
     do {
         v = read_message(rp, &err);
     } while (v == GO_ON);

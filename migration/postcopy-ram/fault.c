@@ -13,8 +13,10 @@
 
 #include "migration/postcopy-ram/dest-int.h"
 #include "migration/return-path.h"
+#include "system/cpus.h"
 #include "trace/migration.h"
 #include "util/log.h"
+#include "util/sched.h"
 #include "util/util.h"
 
 /* Events a read: as many as threads are likely to fault at the same time. */
@@ -96,6 +98,7 @@ static void *fault_thread(void *opaque)
     };
     Error *err = NULL;
 
+    sched_set_slice(0, SCHED_SLICE_URGENT_NS);
     while (!err) {
         if (poll(fds, 2, -1) < 0) {
             if (errno != EINTR) {
@@ -117,6 +120,17 @@ static void *fault_thread(void *opaque)
     return NULL;
 }
 
+/*
+ * vCPUs wait for single pages now and hold a core only briefly in between: let them in
+ * at once when their page is there.  Afterwards: as before.
+ */
+static void vcpus_urgent(bool urgent)
+{
+    CPU_FOREACH(cpu) {
+        sched_set_slice(cpu->host_tid, urgent ? SCHED_SLICE_URGENT_NS : SCHED_SLICE_DEFAULT_NS);
+    }
+}
+
 bool fault_thread_start(PostcopyDest *pd, Error **errp)
 {
     pd->quit_fd = eventfd(0, EFD_CLOEXEC);
@@ -125,6 +139,7 @@ bool fault_thread_start(PostcopyDest *pd, Error **errp)
         return false;
     }
     pd->fault_thread = thread_start("mig/dst/fault", fault_thread, pd);
+    vcpus_urgent(true);
     return true;
 }
 
@@ -140,5 +155,6 @@ void fault_thread_stop(PostcopyDest *pd)
     }
     g_thread_join(pd->fault_thread);
     pd->fault_thread = NULL;
+    vcpus_urgent(false);
     close_fd(&pd->quit_fd);
 }
