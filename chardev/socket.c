@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -322,10 +323,22 @@ static bool is_listening(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on;
 }
 
+/* Descriptor handed over by fd=: it is ours now, and no child's. */
+static int take_fd_param(SocketChardev *s, Error **errp)
+{
+    int fd = monitor_fd_param(s->addr->fd, errp);
+
+    if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+        error_setg_errno(errp, errno, "descriptor %s", s->addr->fd);
+        return -1;
+    }
+    return fd;
+}
+
 static bool open_server(SocketChardev *s, Error **errp)
 {
     if (s->addr->type == SOCKET_FD) {
-        s->listen_fd = monitor_fd_param(s->addr->fd, errp);
+        s->listen_fd = take_fd_param(s, errp);
         if (s->listen_fd < 0) {
             return false;
         }
@@ -365,7 +378,7 @@ static bool open_client(SocketChardev *s, Error **errp)
         try_connect(s);
         return true;
     }
-    fd = s->addr->type == SOCKET_FD ? monitor_fd_param(s->addr->fd, errp)
+    fd = s->addr->type == SOCKET_FD ? take_fd_param(s, errp)
                                     : socket_connect(s->addr, errp);
     if (fd < 0) {
         return false;

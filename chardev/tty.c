@@ -22,6 +22,13 @@ static struct {
     struct termios old;
 } terminal;
 
+static const char *stdio_forbidden; /* the reason, NULL: allowed */
+
+void chardev_forbid_stdio(const char *why)
+{
+    stdio_forbidden = why;
+}
+
 static void terminal_restore(void)
 {
     if (terminal.used) {
@@ -54,6 +61,10 @@ static bool stdio_open(Chardev *c, JsonObject *opts, Error **errp)
     int in, out;
 
     if (!options_take_bool(opts, "signal", &signals, errp)) {
+        return false;
+    }
+    if (stdio_forbidden) {
+        error_setg(errp, "stdio cannot be used: %s", stdio_forbidden);
         return false;
     }
     if (terminal.used) {

@@ -16,6 +16,10 @@
 /* Before there are threads: what concerns the process. */
 static bool prepare_process(const Cmdline *c, Error **errp)
 {
+    if (c->daemonize && c->exit_with_parent) {
+        error_setg(errp, "-daemonize and -run-with exit-with-parent=on exclude each other");
+        return false;
+    }
     return cmdline_apply_logging(c, errp) && (!c->daemonize || process_daemonize(errp)) &&
            (!c->exit_with_parent || process_exit_with_parent(errp)) &&
            (!c->pidfile || process_pidfile_lock(c->pidfile, errp)) &&

@@ -47,7 +47,7 @@ const MachineClass *cmdline_machine_class(const Cmdline *c, Error **errp)
 }
 
 typedef struct Topology {
-    uint64_t cpus, maxcpus, sockets, dies, cores, threads, clusters, books, drawers, modules;
+    uint64_t cpus, maxcpus, sockets, dies, cores, threads, clusters, modules;
 } Topology;
 
 static bool take_topology(JsonObject *opts, Topology *t, Error **errp)

@@ -67,9 +67,28 @@ static bool add_fd(const char *arg, Error **errp)
     return true;
 }
 
+/* The set has copies: close what was handed over, once all copies are made. */
+static void close_original(const char *arg)
+{
+    g_autoptr(JsonObject) opts = options_parse(arg, NULL, NULL);
+    uint64_t fd = 0;
+
+    /* The same descriptor may be in several sets. */
+    if (opts && options_take_u64(opts, "fd", INT32_MAX, &fd, NULL) && fd > STDERR_FILENO &&
+        fcntl((int)fd, F_GETFD) == 0) {
+        close((int)fd);
+    }
+}
+
 bool startup_add_fds(const Cmdline *c, Error **errp)
 {
-    return for_each(c->add_fds, "add-fd", add_fd, errp);
+    if (!for_each(c->add_fds, "add-fd", add_fd, errp)) {
+        return false;
+    }
+    for (guint i = 0; i < c->add_fds->len; i++) {
+        close_original(g_ptr_array_index(c->add_fds, i));
+    }
+    return true;
 }
 
 static bool add_chardev(const char *arg, Error **errp)
@@ -102,6 +121,9 @@ static bool default_chardevs(const Cmdline *c, Error **errp)
 
 bool startup_chardevs(const Cmdline *c, Error **errp)
 {
+    if (c->daemonize) {
+        chardev_forbid_stdio("with -daemonize there is no terminal");
+    }
     if (!for_each(c->chardevs, "chardev", add_chardev, errp)) {
         return false;
     }

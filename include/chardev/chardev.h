@@ -83,6 +83,8 @@ void chardev_send_break(Chardev *c);
 /* ringbuf only (`ringbuf-read`, `ringbuf-write`): false with errp for other backends. */
 GBytes *chardev_ringbuf_read(Chardev *c, size_t max, Error **errp);
 bool chardev_ringbuf_write(Chardev *c, const void *buf, size_t len, Error **errp);
+/* From now on the backend "stdio" is refused, for this reason (a constant). */
+void chardev_forbid_stdio(const char *why);
 void chardev_foreach(void (*fn)(Chardev *c, void *opaque), void *opaque);
 /* Write out what is queued (for half a second at most) and close all; at exit. */
 void chardev_cleanup_all(void);

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "libqtest.h"
+#include "libqtest-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,26 +17,6 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-enum { IRQ_LINES = 256, BLOCK = 64 * 1024 };
-
-/* A socket and what was received but not used yet. */
-typedef struct Line {
-    int fd;
-    GString *in;
-} Line;
-
-struct QTestState {
-    pid_t pid;
-    bool exited;
-    int status;
-    char *dir, *command_line;
-    bool has_qtest;
-    Line qmp, qtest;
-    GQueue events; /* of JsonObject* */
-    unsigned next_id;
-    bool irq[IRQ_LINES];
-};
 
 static GPtrArray *states; /* all that were not freed: killed when the test dies */
 
@@ -66,7 +46,7 @@ bool qtest_is_running(QTestState *s)
     return !s->exited;
 }
 
-static void G_GNUC_NORETURN G_GNUC_PRINTF(2, 3) fail(QTestState *s, const char *fmt, ...)
+void fail(QTestState *s, const char *fmt, ...)
 {
     g_autofree char *what = NULL;
     g_autofree char *err = qtest_stderr(s);
@@ -170,7 +150,7 @@ static bool wait_readable(int fd, int64_t deadline)
     }
 }
 
-static int64_t deadline_ms(int64_t ms)
+int64_t deadline_ms(int64_t ms)
 {
     return g_get_monotonic_time() + ms * 1000;
 }
@@ -201,8 +181,7 @@ static void accept_line(QTestState *s, Line *line, int listener, const char *wha
     close(listener);
 }
 
-/* One line without its end; NULL when none came by the deadline. */
-static char *line_get(QTestState *s, Line *line, int64_t deadline)
+char *line_get(QTestState *s, Line *line, int64_t deadline)
 {
     for (;;) {
         char *eol = memchr(line->in->str, '\n', line->in->len);
@@ -226,7 +205,7 @@ static char *line_get(QTestState *s, Line *line, int64_t deadline)
     }
 }
 
-static void put_all(QTestState *s, int fd, const char *text, size_t len)
+void put_all(QTestState *s, int fd, const char *text, size_t len)
 {
     while (len > 0) {
         ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
@@ -276,8 +255,6 @@ static GPtrArray *split(const char *text)
     }
     return list;
 }
-
-static JsonObject *receive(QTestState *s, int64_t deadline);
 
 static QTestState *start(const char *args, bool with_qtest)
 {
@@ -465,419 +442,4 @@ int qtest_run(char **ret_stdout, char **ret_stderr, const char *fmt, ...)
         g_error("%s: %s", qtest_binary(), err->message);
     }
     return exit_code(status);
-}
-
-/* ---- QMP ---- */
-
-/* Next JSON object of any kind, NULL when none came by the deadline. */
-static JsonObject *receive(QTestState *s, int64_t deadline)
-{
-    g_autofree char *line = line_get(s, &s->qmp, deadline);
-    g_autoptr(JsonNode) node = NULL;
-    g_autoptr(GError) err = NULL;
-
-    if (!line) {
-        return NULL;
-    }
-    node = json_from_string(line, &err);
-    if (!node || !JSON_NODE_HOLDS_OBJECT(node)) {
-        fail(s, "it sent what is no JSON object: %s", line);
-    }
-    return json_object_ref(json_node_get_object(node));
-}
-
-JsonObject *qtest_qmp_receive(QTestState *s)
-{
-    int64_t deadline = deadline_ms(QTEST_TIMEOUT * 1000);
-
-    for (;;) {
-        JsonObject *o = receive(s, deadline);
-        if (!o) {
-            fail(s, "no QMP reply came");
-        }
-        if (!json_object_has_member(o, "event")) {
-            return o;
-        }
-        g_queue_push_tail(&s->events, o);
-    }
-}
-
-void qtest_qmp_send_raw(QTestState *s, const char *text)
-{
-    put_all(s, s->qmp.fd, text, strlen(text));
-}
-
-static void send_with_fd(QTestState *s, const char *text, int fd)
-{
-    union {
-        struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-    struct iovec iov = { .iov_base = (char *)text, .iov_len = strlen(text) };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
-                          .msg_controllen = sizeof(control.space) };
-    struct cmsghdr *cm = CMSG_FIRSTHDR(&msg);
-
-    cm->cmsg_level = SOL_SOCKET;
-    cm->cmsg_type = SCM_RIGHTS;
-    cm->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(cm), &fd, sizeof(int));
-    g_assert_cmpint(sendmsg(s->qmp.fd, &msg, MSG_NOSIGNAL), ==, (ssize_t)iov.iov_len);
-}
-
-/* Send a command and return the whole reply to it. */
-static JsonObject *transact(QTestState *s, int fd, const char *command, const char *args,
-                            va_list ap)
-{
-    g_autofree char *text = args ? g_strdup_vprintf(args, ap) : NULL;
-    g_autoptr(GString) line = g_string_new(NULL);
-    unsigned id = ++s->next_id;
-    JsonObject *reply;
-
-    g_string_printf(line, "{\"execute\":\"%s\",\"id\":%u", command, id);
-    if (text) {
-        g_strdelimit(text, "'", '"');
-        g_string_append_printf(line, ",\"arguments\":%s", text);
-    }
-    g_string_append(line, "}\n");
-    if (fd >= 0) {
-        send_with_fd(s, line->str, fd);
-    } else {
-        qtest_qmp_send_raw(s, line->str);
-    }
-    reply = qtest_qmp_receive(s);
-    if (json_object_get_int_member_with_default(reply, "id", -1) != (gint64)id) {
-        fail(s, "%s: the reply has another id", command);
-    }
-    return reply;
-}
-
-static JsonNode *take_return(QTestState *s, const char *command, JsonObject *reply)
-{
-    JsonNode *node = json_object_has_member(reply, "return")
-                         ? json_object_dup_member(reply, "return") : NULL;
-
-    if (!node) {
-        JsonObject *e = json_object_get_object_member(reply, "error");
-        fail(s, "%s: %s", command, json_object_get_string_member(e, "desc"));
-    }
-    json_object_unref(reply);
-    return node;
-}
-
-#define TRANSACT(reply, fd)                             \
-    do {                                                \
-        va_list ap_;                                    \
-        va_start(ap_, args);                            \
-        reply = transact(s, fd, command, args, ap_);    \
-        va_end(ap_);                                    \
-    } while (0)
-
-JsonNode *qtest_qmp(QTestState *s, const char *command, const char *args, ...)
-{
-    JsonObject *reply;
-
-    TRANSACT(reply, -1);
-    return take_return(s, command, reply);
-}
-
-JsonNode *qtest_qmp_fd(QTestState *s, int fd, const char *command, const char *args, ...)
-{
-    JsonObject *reply;
-
-    TRANSACT(reply, fd);
-    return take_return(s, command, reply);
-}
-
-JsonObject *qtest_qmp_object(QTestState *s, const char *command, const char *args, ...)
-{
-    JsonObject *reply;
-
-    TRANSACT(reply, -1);
-    g_autoptr(JsonNode) node = take_return(s, command, reply);
-    return json_object_ref(json_node_get_object(node));
-}
-
-void qtest_qmp_ok(QTestState *s, const char *command, const char *args, ...)
-{
-    JsonObject *reply;
-
-    TRANSACT(reply, -1);
-    json_node_unref(take_return(s, command, reply));
-}
-
-char *qtest_qmp_error(QTestState *s, const char *command, const char *args, ...)
-{
-    JsonObject *reply;
-
-    TRANSACT(reply, -1);
-    g_autoptr(JsonObject) owned = reply;
-    if (!json_object_has_member(reply, "error")) {
-        fail(s, "%s should have failed", command);
-    }
-    JsonObject *e = json_object_get_object_member(reply, "error");
-    return g_strdup_printf("%s: %s", json_object_get_string_member(e, "class"),
-                           json_object_get_string_member(e, "desc"));
-}
-
-static JsonObject *take_event(QTestState *s, const char *name)
-{
-    for (GList *l = s->events.head; l; l = l->next) {
-        JsonObject *e = l->data;
-        if (g_str_equal(json_object_get_string_member(e, "event"), name)) {
-            g_queue_delete_link(&s->events, l);
-            return e;
-        }
-    }
-    return NULL;
-}
-
-JsonObject *qtest_event_poll(QTestState *s, const char *name, unsigned ms)
-{
-    int64_t deadline = deadline_ms(ms);
-
-    for (;;) {
-        JsonObject *e = take_event(s, name), *o;
-        if (e) {
-            return e;
-        }
-        o = receive(s, deadline);
-        if (!o) {
-            return NULL;
-        }
-        if (!json_object_has_member(o, "event")) {
-            fail(s, "a QMP reply came that nobody asked for");
-        }
-        g_queue_push_tail(&s->events, o);
-    }
-}
-
-JsonObject *qtest_event_wait(QTestState *s, const char *name)
-{
-    JsonObject *e = qtest_event_poll(s, name, QTEST_TIMEOUT * 1000);
-
-    if (!e) {
-        fail(s, "event %s did not come", name);
-    }
-    return e;
-}
-
-void qtest_events_clear(QTestState *s)
-{
-    JsonObject *e;
-
-    while ((e = g_queue_pop_head(&s->events))) {
-        json_object_unref(e);
-    }
-}
-
-char *qtest_hmp(QTestState *s, const char *fmt, ...)
-{
-    g_autofree char *command = NULL;
-    g_autoptr(GString) quoted = g_string_new(NULL);
-    g_autoptr(JsonNode) node = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    command = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    for (const char *c = command; *c; c++) {
-        if (*c == '"' || *c == '\\') {
-            g_string_append_c(quoted, '\\');
-        }
-        g_string_append_c(quoted, *c);
-    }
-    node = qtest_qmp(s, "human-monitor-command", "{'command-line':'%s'}", quoted->str);
-    return g_strdup(json_node_get_string(node));
-}
-
-void qtest_wait_run_state(QTestState *s, const char *state)
-{
-    int64_t deadline = deadline_ms(QTEST_TIMEOUT * 1000);
-
-    for (;;) {
-        g_autoptr(JsonObject) o = qtest_qmp_object(s, "query-status", NULL);
-        const char *now = json_object_get_string_member(o, "status");
-        if (g_str_equal(now, state)) {
-            return;
-        }
-        if (g_get_monotonic_time() > deadline) {
-            fail(s, "run state is '%s' and not '%s'", now, state);
-        }
-        g_usleep(5000);
-    }
-}
-
-/* ---- qtest ---- */
-
-/* Note an IRQ line; false: it is a reply. */
-static bool take_irq(QTestState *s, const char *line)
-{
-    int n;
-    char verb[16];
-
-    if (sscanf(line, "IRQ %15s %d", verb, &n) != 2) {
-        return false;
-    }
-    if (n >= 0 && n < IRQ_LINES) {
-        s->irq[n] = g_str_equal(verb, "raise");
-    }
-    return true;
-}
-
-static char *reply_to(QTestState *s, const char *command)
-{
-    int64_t deadline = deadline_ms(QTEST_TIMEOUT * 1000);
-
-    g_assert_true(s->has_qtest);
-    put_all(s, s->qtest.fd, command, strlen(command));
-    put_all(s, s->qtest.fd, "\n", 1);
-    for (;;) {
-        char *line = line_get(s, &s->qtest, deadline);
-        if (!line) {
-            fail(s, "no answer to '%.100s'", command);
-        }
-        if (!take_irq(s, line)) {
-            return line;
-        }
-        g_free(line);
-    }
-}
-
-char *qtest_command_raw(QTestState *s, const char *fmt, ...)
-{
-    g_autofree char *command = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    command = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    return reply_to(s, command);
-}
-
-char **qtest_command(QTestState *s, const char *fmt, ...)
-{
-    g_autofree char *command = NULL;
-    g_autofree char *line = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    command = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    line = reply_to(s, command);
-    if (!g_str_has_prefix(line, "OK")) {
-        fail(s, "'%.100s': %s", command, line);
-    }
-    return g_strsplit(line[2] ? line + 3 : "", " ", -1);
-}
-
-static uint64_t value_of(char **words)
-{
-    g_auto(GStrv) owned = words;
-
-    g_assert_nonnull(words[0]);
-    return g_ascii_strtoull(words[0], NULL, 0);
-}
-
-#define DEFINE_PORT(suffix, type)                                                      \
-    type qtest_in##suffix(QTestState *s, uint16_t port)                                \
-    {                                                                                  \
-        return (type)value_of(qtest_command(s, "in" #suffix " 0x%x", port));           \
-    }                                                                                  \
-    void qtest_out##suffix(QTestState *s, uint16_t port, type value)                   \
-    {                                                                                  \
-        g_strfreev(qtest_command(s, "out" #suffix " 0x%x 0x%x", port, (unsigned)value)); \
-    }
-DEFINE_PORT(b, uint8_t)
-DEFINE_PORT(w, uint16_t)
-DEFINE_PORT(l, uint32_t)
-
-#define HEX64 "0x%" G_GINT64_MODIFIER "x"
-#define DEFINE_MEMORY(suffix, type)                                                    \
-    type qtest_read##suffix(QTestState *s, uint64_t addr)                              \
-    {                                                                                  \
-        return (type)value_of(qtest_command(s, "read" #suffix " " HEX64, addr));       \
-    }                                                                                  \
-    void qtest_write##suffix(QTestState *s, uint64_t addr, type value)                 \
-    {                                                                                  \
-        g_strfreev(qtest_command(s, "write" #suffix " " HEX64 " " HEX64, addr,         \
-                                 (uint64_t)value));                                    \
-    }
-DEFINE_MEMORY(b, uint8_t)
-DEFINE_MEMORY(w, uint16_t)
-DEFINE_MEMORY(l, uint32_t)
-DEFINE_MEMORY(q, uint64_t)
-
-void qtest_memread(QTestState *s, uint64_t addr, void *buf, size_t size)
-{
-    uint8_t *p = buf;
-
-    while (size > 0) {
-        size_t n = MIN(size, BLOCK);
-        g_auto(GStrv) w = qtest_command(s, "b64read " HEX64 " %zu", addr, n);
-        gsize got;
-        g_autofree uint8_t *data = g_base64_decode(w[0], &got);
-        g_assert_cmpuint(got, ==, n);
-        memcpy(p, data, n);
-        p += n;
-        addr += n;
-        size -= n;
-    }
-}
-
-void qtest_memwrite(QTestState *s, uint64_t addr, const void *buf, size_t size)
-{
-    const uint8_t *p = buf;
-
-    while (size > 0) {
-        size_t n = MIN(size, BLOCK);
-        g_autofree char *data = g_base64_encode(p, n);
-        g_strfreev(qtest_command(s, "b64write " HEX64 " %zu %s", addr, n, data));
-        p += n;
-        addr += n;
-        size -= n;
-    }
-}
-
-void qtest_memset(QTestState *s, uint64_t addr, uint8_t value, size_t size)
-{
-    while (size > 0) {
-        size_t n = MIN(size, 16 * 1024 * 1024);
-        g_strfreev(qtest_command(s, "memset " HEX64 " %zu 0x%x", addr, n, value));
-        addr += n;
-        size -= n;
-    }
-}
-
-int64_t qtest_clock_step_next(QTestState *s)
-{
-    return (int64_t)value_of(qtest_command(s, "clock_step"));
-}
-
-int64_t qtest_clock_step(QTestState *s, int64_t ns)
-{
-    return (int64_t)value_of(qtest_command(s, "clock_step %" G_GINT64_FORMAT, ns));
-}
-
-int64_t qtest_clock_set(QTestState *s, int64_t ns)
-{
-    return (int64_t)value_of(qtest_command(s, "clock_set %" G_GINT64_FORMAT, ns));
-}
-
-void qtest_irq_intercept_in(QTestState *s, const char *path)
-{
-    g_strfreev(qtest_command(s, "irq_intercept_in %s", path));
-}
-
-void qtest_irq_intercept_out(QTestState *s, const char *path)
-{
-    g_strfreev(qtest_command(s, "irq_intercept_out %s", path));
-}
-
-bool qtest_irq(QTestState *s, int n)
-{
-    g_assert_cmpint(n, <, IRQ_LINES);
-    /* Lines that were sent before now come before this answer. */
-    g_strfreev(qtest_command(s, "endianness"));
-    return s->irq[n];
 }
