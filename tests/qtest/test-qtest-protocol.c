@@ -87,6 +87,29 @@ static void test_clock(void)
     qtest_quit(s);
 }
 
+static void test_interrupts(void)
+{
+    QTestState *s = qtest_init("-M q35 -m 16 -S -serial null");
+
+    check(s, "irq_intercept_in ioapic", "OK");
+    check(s, "irq_intercept_in ioapic", "OK");
+    check(s, "irq_intercept_out ioapic", "FAIL IRQ intercept already enabled");
+    check(s, "irq_intercept_out ioapic name", "FAIL*named*");
+    g_assert_false(qtest_irq(s, 9));
+    check(s, "set_irq_in ioapic unnamed-gpio-in 9 1", "*");
+    g_assert_true(qtest_irq(s, 9));
+    check(s, "set_irq_in ioapic unnamed-gpio-in 1000 1", "FAIL*");
+    check(s, "set_irq_in ioapic other 9 1", "FAIL*other*");
+    /* A transmitter that is empty and may say so: COM1 raises line 4. */
+    g_assert_false(qtest_irq(s, 4));
+    qtest_outb(s, 0x3f9, 0x02);
+    qtest_outb(s, 0x3fc, 0x08);
+    g_assert_true(qtest_irq(s, 4));
+    g_assert_cmphex(qtest_inb(s, 0x3fa) & 0x0f, ==, 0x02);
+    g_assert_false(qtest_irq(s, 4));
+    qtest_quit(s);
+}
+
 static void test_two_machines(void)
 {
     QTestState *a = qtest_init("-M none -m 1M");
@@ -106,6 +129,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qtest/memory", test_memory);
     g_test_add_func("/qtest/malformed", test_malformed);
     g_test_add_func("/qtest/clock", test_clock);
+    g_test_add_func("/qtest/interrupts", test_interrupts);
     g_test_add_func("/qtest/two-machines", test_two_machines);
     return g_test_run();
 }
