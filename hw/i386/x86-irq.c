@@ -7,10 +7,12 @@
 
 #include "accel/accel.h"
 #include "accel/kvm.h"
+#include "hw/core/device.h"
 #include "hw/i386/kvmclock.h"
 #include "util/util.h"
 
-static IRQLine lines[X86_NUM_GSI];
+static IRQLine lines[X86_NUM_GSI]; /* what devices copy; they end in `inputs` */
+static DeviceState *inputs;        /* at /machine/ioapic: tests listen to its lines */
 static PICPair *pic;
 static IOAPICState *ioapic;
 static PITState *pit;
@@ -27,13 +29,42 @@ static void user_gsi_set(void *opaque, int n, int level)
     }
 }
 
+static const DeviceClass ioapic_class = { .desc = "interrupt inputs of a PC", .category = "Misc" };
+static const TypeInfo ioapic_type = {
+    .name = "ioapic",
+    .parent = TYPE_DEVICE,
+    .class_data = &ioapic_class,
+    .description = "interrupt inputs of a PC",
+};
+TYPE_REGISTER(ioapic_type)
+
+static void gsi_set(void *opaque, int n, int level)
+{
+    irq_set(&inputs->gpio_in[n], level);
+}
+
+/* The lines are inputs of an object, so that qtest finds and intercepts them. */
+static bool make_inputs(IRQHandler *handler, Error **errp)
+{
+    inputs = device_new(ioapic_type.name);
+    device_init_gpio_in(inputs, handler, X86_NUM_GSI);
+    if (!object_add_child(object_container("/machine"), "ioapic", &inputs->obj, errp)) {
+        return false;
+    }
+    object_unref(&inputs->obj); /* the tree holds it */
+    for (int i = 0; i < X86_NUM_GSI; i++) {
+        lines[i] = (IRQLine){ .handler = gsi_set, .n = i };
+    }
+    return true;
+}
+
 bool x86_irq_init(bool with_pit, Error **errp)
 {
     IRQHandler *handler = accel->kernel_irqchip ? kvm_gsi_set : user_gsi_set;
 
     g_assert(!pic);
-    for (int i = 0; i < X86_NUM_GSI; i++) {
-        lines[i] = (IRQLine){ .handler = handler, .n = i };
+    if (!make_inputs(handler, errp)) {
+        return false;
     }
     pic = pic_new(errp);
     ioapic = pic ? ioapic_new(errp) : NULL;
