@@ -158,11 +158,12 @@ char *qtest_qmp_error(QTestState *s, const char *command, const char *args, ...)
                            json_object_get_string_member(e, "desc"));
 }
 
+/* NULL for name: any. */
 static JsonObject *take_event(QTestState *s, const char *name)
 {
     for (GList *l = s->events.head; l; l = l->next) {
         JsonObject *e = l->data;
-        if (g_str_equal(json_object_get_string_member(e, "event"), name)) {
+        if (!name || g_str_equal(json_object_get_string_member(e, "event"), name)) {
             g_queue_delete_link(&s->events, l);
             return e;
         }
@@ -188,6 +189,11 @@ JsonObject *qtest_event_poll(QTestState *s, const char *name, unsigned ms)
         }
         g_queue_push_tail(&s->events, o);
     }
+}
+
+JsonObject *qtest_event_next(QTestState *s, unsigned ms)
+{
+    return qtest_event_poll(s, NULL, ms);
 }
 
 JsonObject *qtest_event_wait(QTestState *s, const char *name)

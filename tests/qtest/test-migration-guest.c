@@ -1,0 +1,98 @@
+/*
+ * The running guest moves: every kind of channel, precopy and postcopy, under KVM and the
+ * software CPU and from one to the other, with its memory checked afterwards by itself and
+ * by us.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <string.h>
+
+#include "migration-helpers.h"
+
+typedef struct Case {
+    const char *name;
+    MigChannel channel;
+    bool postcopy, structured;
+} Case;
+
+typedef struct AccelCase {
+    const char *accel;
+    const Case *c;
+} AccelCase;
+
+static const Case cases[] = {
+    { "precopy/unix", MIG_UNIX, false, false },
+    { "precopy/tcp", MIG_TCP, false, true },
+    { "precopy/fd", MIG_FD, false, false },
+    { "precopy/fd-number", MIG_FD_NUMBER, false, false },
+    { "precopy/exec", MIG_EXEC, false, true },
+    { "precopy/file", MIG_FILE, false, false },
+    { "postcopy/unix", MIG_UNIX, true, true },
+    { "postcopy/tcp", MIG_TCP, true, false },
+    { "postcopy/fd", MIG_FD, true, true },
+};
+
+static void move(GuestVm *from, GuestVm *to, const Case *c)
+{
+    if (c->postcopy) {
+        mig_postcopy(from, to, c->channel, c->structured);
+    } else {
+        mig_precopy(from, to, c->channel, c->structured);
+    }
+    guest_verify(to);
+}
+
+static void test_case(const void *opaque)
+{
+    const AccelCase *a = opaque;
+    GuestConfig config = { .accel = a->accel };
+    GuestVm *from, *to;
+
+    if (guest_skip_accel(a->accel)) {
+        return;
+    }
+    from = guest_start(&config);
+    to = guest_start_incoming(&config);
+    move(from, to, a->c);
+    guest_quit(from);
+    guest_quit(to);
+}
+
+/* To the other accelerator and back. */
+static void test_cross(const void *opaque)
+{
+    const Case *c = opaque;
+    GuestConfig kvm = { .accel = "kvm", .mib = 24 }, interp = { .accel = "interp", .mib = 24 };
+    GuestVm *a, *b, *back;
+
+    if (guest_skip_accel("kvm")) {
+        return;
+    }
+    a = guest_start(&kvm);
+    b = guest_start_incoming(&interp);
+    move(a, b, c);
+    guest_quit(a);
+    back = guest_start_incoming(&kvm);
+    move(b, back, c);
+    guest_quit(b);
+    guest_quit(back);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const accels[] = { "kvm", "interp" };
+    static AccelCase all[G_N_ELEMENTS(accels)][G_N_ELEMENTS(cases)];
+
+    g_test_init(&argc, &argv, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(accels); i++) {
+        for (unsigned j = 0; j < G_N_ELEMENTS(cases); j++) {
+            g_autofree char *path = g_strdup_printf("/migration/guest/%s/%s", accels[i],
+                                                    cases[j].name);
+            all[i][j] = (AccelCase){ accels[i], &cases[j] };
+            g_test_add_data_func(path, &all[i][j], test_case);
+        }
+    }
+    g_test_add_data_func("/migration/guest/cross/precopy", &cases[0], test_cross);
+    g_test_add_data_func("/migration/guest/cross/postcopy", &cases[6], test_cross);
+    return g_test_run();
+}
