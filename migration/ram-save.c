@@ -146,8 +146,9 @@ bool ram_save_iterate(Migration *m, Stream *s, Error **errp)
 
     while (!stream_error(s, NULL) && !migration_cancelled(m)) {
         bool limited = stream_rate_exceeded(s);
+        uint64_t allowed = stream_rate_left_bytes(s) / TARGET_PAGE_SIZE + 1;
 
-        if (limited ? !urgent_next(m->ram, &run) : !next_run(m, max, &run)) {
+        if (limited ? !urgent_next(m->ram, &run) : !next_run(m, MIN(max, allowed), &run)) {
             break;
         }
         save_run(m, s, &run);

@@ -86,6 +86,7 @@ uint64_t stream_bytes(const Stream *s);
 void stream_rate_set(Stream *s, uint64_t bytes_per_second); /* writer's thread */
 bool stream_rate_exceeded(Stream *s);
 int64_t stream_rate_left_us(Stream *s); /* 0: the window is over or nothing is exceeded */
+uint64_t stream_rate_left_bytes(const Stream *s); /* of this window; UINT64_MAX: no limit */
 /* Count bytes that went over another channel into the window. */
 void stream_rate_account(Stream *s, uint64_t bytes);
 

@@ -641,10 +641,23 @@ int64_t stream_rate_left_us(Stream *s)
     }
     left = s->window_start_us + STREAM_WINDOW_MS * 1000 - g_get_monotonic_time();
     if (left <= 0) {
+        /* What was too much in this window is taken off the next ones. */
+        uint64_t excess = window_used(s) - s->window_limit;
         window_start(s);
-        return 0;
+        s->window_extra = excess;
+        return excess < s->window_limit ? 0 : STREAM_WINDOW_MS * 1000;
     }
     return left;
+}
+
+uint64_t stream_rate_left_bytes(const Stream *s)
+{
+    uint64_t used = window_used(s);
+
+    if (!s->window_limit) {
+        return UINT64_MAX;
+    }
+    return used < s->window_limit ? s->window_limit - used : 0;
 }
 
 bool stream_rate_exceeded(Stream *s)

@@ -78,7 +78,7 @@ JsonNode *qtest_qmp_fd(QTestState *s, int fd, const char *command, const char *a
     G_GNUC_PRINTF(4, 5);
 /* Wait for the next event of this name; earlier others stay queued (json_object_unref). */
 JsonObject *qtest_event_wait(QTestState *s, const char *name);
-/* The same, if it is there within ms milliseconds; else NULL. */
+/* The same, if it is there within ms milliseconds; else NULL.  name NULL: any event. */
 JsonObject *qtest_event_poll(QTestState *s, const char *name, unsigned ms);
 /* The next event of any name, NULL when none comes within ms milliseconds. */
 JsonObject *qtest_event_next(QTestState *s, unsigned ms);
