@@ -107,7 +107,8 @@ static const LiveOps ram_ops = {
 
 static bool host_can_postcopy(Error **errp)
 {
-    return postcopy_supported_by_host(errp);
+    /* Only who receives needs userfaultfd. */
+    return !migration_incoming_pending() || postcopy_supported_by_host(errp);
 }
 
 void migration_init(void)
