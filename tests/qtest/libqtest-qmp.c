@@ -163,7 +163,7 @@ static JsonObject *take_event(QTestState *s, const char *name)
 {
     for (GList *l = s->events.head; l; l = l->next) {
         JsonObject *e = l->data;
-        if (!name || (!name || g_str_equal(json_object_get_string_member(e, "event"), name))) {
+        if (!name || g_str_equal(json_object_get_string_member(e, "event"), name)) {
             g_queue_delete_link(&s->events, l);
             return e;
         }
