@@ -206,14 +206,14 @@ bool rtc_configure(const char *base, const char *clock, Error **errp)
         localtime_r(&t, &tm);
         start = now + tm.tm_gmtoff;
     } else if (base && strcmp(base, "utc") != 0 && !rtc_parse_date(base, &start)) {
-        error_setg(errp, "-rtc base='%s': expected utc, localtime or a date as 2006-06-17T16:01:21",
+        error_setg(errp, "base='%s': expected utc, localtime or a date as 2006-06-17T16:01:21",
                    base);
         return false;
     }
     if (clock && strcmp(clock, "vm") == 0) {
         rtc_follows_vm = true;
     } else if (clock && strcmp(clock, "host") != 0 && strcmp(clock, "rt") != 0) {
-        error_setg(errp, "-rtc clock='%s': expected host, rt or vm", clock);
+        error_setg(errp, "clock='%s': expected host, rt or vm", clock);
         return false;
     }
     rtc_shift = start - now;
