@@ -160,7 +160,9 @@ class Move:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             rec.target = self.dst.cmd('query-migrate')
-            if rec.target.get('status') == 'completed':
+            # A stock QEMU says completed a moment before its times are there.
+            rec.result = self.src.cmd('query-migrate')
+            if rec.target.get('status') == 'completed' and rec.result.get('total-time'):
                 break
             time.sleep(0.01)
         self.src.poll()
