@@ -441,10 +441,7 @@ static void window_write(void *opaque, uint64_t offset, uint64_t value, unsigned
 {
     X86CPU *cpu = window_cpu();
 
-    if (!cpu_current() && size == 4) {
-        /* Not a CPU: a device's message-signalled interrupt. */
-        msi(APIC_DEFAULT_BASE + offset, value);
-    } else if (cpu && !(offset & 0xf)) {
+    if (cpu && !(offset & 0xf)) {
         apic_mmio_write(cpu, offset, value);
     }
 }
