@@ -73,7 +73,7 @@ char **qtest_command(QTestState *s, const char *fmt, ...)
 
 static uint64_t value_of(char **words)
 {
-    g_auto(GStrv) owned = words;
+    g_auto(GStrv) owned G_GNUC_UNUSED = words;
 
     g_assert_nonnull(words[0]);
     return g_ascii_strtoull(words[0], NULL, 0);

@@ -149,7 +149,7 @@ char *qtest_qmp_error(QTestState *s, const char *command, const char *args, ...)
     JsonObject *reply;
 
     TRANSACT(reply, -1);
-    g_autoptr(JsonObject) owned = reply;
+    g_autoptr(JsonObject) owned G_GNUC_UNUSED = reply;
     if (!json_object_has_member(reply, "error")) {
         fail(s, "%s should have failed", command);
     }

@@ -325,7 +325,6 @@ static void test_descriptors(void)
 
 static void test_tcp_and_reconnect(void)
 {
-    g_autoptr(Error) err = NULL;
     Chardev *server = make("socket,id=srv,host=127.0.0.1,port=0,server=on,wait=off");
     g_autofree char *name = chardev_filename(server);
     const char *port = strrchr(name, ':') + 1;
@@ -407,7 +406,6 @@ static void test_pty(void)
 
 static void test_mux(void)
 {
-    g_autoptr(Error) err = NULL;
     int fds[2];
     Chardev *c;
     User a, b;
