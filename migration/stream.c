@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "migration/wire.h"
+#include "system/machine-lock.h"
 #include "util/util.h"
 
 #define OUT_BUF (64 * KiB)
@@ -381,6 +382,25 @@ static void make_room(Stream *s, size_t want)
     }
 }
 
+/*
+ * Device state is loaded under the machine lock; while bytes are waited for, the lock is
+ * free, so that a source that stalls does not stall the monitors here.
+ */
+static ssize_t read_channel(Stream *s, const struct iovec *iov, size_t n, Error **errp)
+{
+    bool locked = machine_locked();
+    ssize_t r;
+
+    if (locked) {
+        machine_unlock();
+    }
+    r = io_channel_readv(s->ioc, iov, n, errp);
+    if (locked) {
+        machine_lock();
+    }
+    return r;
+}
+
 /* Have `want` bytes in the buffer.  False at the end of the stream (no error) or on error. */
 static bool fill(Stream *s, size_t want)
 {
@@ -394,7 +414,7 @@ static bool fill(Stream *s, size_t want)
     while (stream_buffered(s) < want) {
         Error *err = NULL;
         struct iovec iov = { s->in + s->in_len, s->in_cap - s->in_len };
-        ssize_t r = io_channel_readv(s->ioc, &iov, 1, &err);
+        ssize_t r = read_channel(s, &iov, 1, &err);
         if (r < 0) {
             stream_error_take(s, -EIO, err);
             return false;
@@ -567,7 +587,7 @@ size_t stream_get_iov(Stream *s, const struct iovec *iov, size_t n)
     if (stream_buffered(s)) {
         r = iov_fill(s, iov, n);
     } else if (!s->in_fixed && !s->in_ended) {
-        r = io_channel_readv(s->ioc, iov, n, &err);
+        r = read_channel(s, iov, n, &err);
     }
     if (r < 0) {
         stream_error_take(s, -EIO, err);
