@@ -216,6 +216,12 @@ MemoryInfo *qmp_query_memory_size_summary(Error **errp)
     return info;
 }
 
+GPtrArray *qmp_query_memory_devices(Error **errp)
+{
+    /* No machine has a place for memory that is plugged in. */
+    return memory_device_info_list_new();
+}
+
 static void add_memdev(HostMemoryBackend *b, void *opaque)
 {
     Memdev *m = g_new0(Memdev, 1);

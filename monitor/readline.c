@@ -73,8 +73,10 @@ static void redraw(ReadLine *rl)
 
 void readline_show(ReadLine *rl)
 {
-    if (rl->echo) {
+    if (rl->echo && rl->line->len) {
         redraw(rl);
+    } else if (rl->echo) {
+        show(rl, rl->prompt);
     }
 }
 

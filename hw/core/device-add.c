@@ -5,6 +5,7 @@
  */
 #include "hw/core/device.h"
 #include "hw/core/machine.h"
+#include "qapi/qapi-events.h"
 
 /* String member of -device; false (errp) when it is there but not a string. */
 static bool take_string(JsonObject *props, const char *name, const char **ret, Error **errp)
@@ -136,6 +137,9 @@ bool device_del(const char *id, Error **errp)
         error_setg(errp, "Device '%s' does not support hotplugging", dev->obj.type->name);
         return false;
     }
+    g_autofree char *name = g_strdup(dev->id);
+    g_autofree char *path = object_path(&dev->obj);
     device_unrealize(dev);
+    qapi_event_send_device_deleted(name, path);
     return true;
 }
