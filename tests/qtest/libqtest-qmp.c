@@ -191,11 +191,6 @@ JsonObject *qtest_event_poll(QTestState *s, const char *name, unsigned ms)
     }
 }
 
-JsonObject *qtest_event_next(QTestState *s, unsigned ms)
-{
-    return qtest_event_poll(s, NULL, ms);
-}
-
 JsonObject *qtest_event_wait(QTestState *s, const char *name)
 {
     JsonObject *e = qtest_event_poll(s, name, QTEST_TIMEOUT * 1000);

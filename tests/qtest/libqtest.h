@@ -80,8 +80,6 @@ JsonNode *qtest_qmp_fd(QTestState *s, int fd, const char *command, const char *a
 JsonObject *qtest_event_wait(QTestState *s, const char *name);
 /* The same, if it is there within ms milliseconds; else NULL.  name NULL: any event. */
 JsonObject *qtest_event_poll(QTestState *s, const char *name, unsigned ms);
-/* The next event of any name, NULL when none comes within ms milliseconds. */
-JsonObject *qtest_event_next(QTestState *s, unsigned ms);
 void qtest_events_clear(QTestState *s);
 /* HMP command through QMP: output (g_free). */
 char *qtest_hmp(QTestState *s, const char *fmt, ...) G_GNUC_PRINTF(2, 3);

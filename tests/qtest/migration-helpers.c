@@ -443,7 +443,7 @@ void mig_wait_status(GuestVm *vm, const char *status)
     int64_t deadline = g_get_monotonic_time() + GUEST_TIMEOUT * G_USEC_PER_SEC;
 
     for (;;) {
-        g_autoptr(JsonObject) e = qtest_event_next(vm->s, 200);
+        g_autoptr(JsonObject) e = qtest_event_poll(vm->s, NULL, 200);
         const char *now = e ? note_event(vm, e) : NULL;
 
         if (now && !strcmp(now, status)) {
@@ -464,7 +464,7 @@ void mig_collect(GuestVm *vm, unsigned ms)
     int64_t left;
 
     while ((left = deadline - g_get_monotonic_time()) > 0) {
-        g_autoptr(JsonObject) e = qtest_event_next(vm->s, (unsigned)(left / 1000) + 1);
+        g_autoptr(JsonObject) e = qtest_event_poll(vm->s, NULL, (unsigned)(left / 1000) + 1);
         if (e) {
             note_event(vm, e);
         }
