@@ -190,15 +190,20 @@ static void wait_stopped(CPUState *cpu)
     }
 }
 
-void cpu_pause_all(void)
+void cpu_ask_stop_all(void)
 {
     g_assert(machine_locked() && !current);
-    trace_cpu_pause_all();
     paused = true;
     CPU_FOREACH(cpu) {
         cpu->stop = true;
         cpu_kick(cpu);
     }
+}
+
+void cpu_pause_all(void)
+{
+    trace_cpu_pause_all();
+    cpu_ask_stop_all();
     CPU_FOREACH(cpu) {
         wait_stopped(cpu);
     }

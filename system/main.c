@@ -65,8 +65,10 @@ static bool start(const Cmdline *c, Error **errp)
 /* Machine lock held; everything may be half made. */
 static void stop(void)
 {
-    vm_stop(RUN_STATE_SHUTDOWN);
+    /* Memory that never came reads as zeros once migration lets go: no vCPU may run on it. */
+    cpu_ask_stop_all();
     migration_shutdown();
+    vm_stop(RUN_STATE_SHUTDOWN);
     cpu_join_all();
     qtest_cleanup();
     monitor_cleanup_all();

@@ -292,7 +292,7 @@ static void do_shutdown(void *unused)
         vm_stop(RUN_STATE_SHUTDOWN);
         return;
     }
-    vm_stop(RUN_STATE_SHUTDOWN);
+    /* main() stops the machine on its way out, in an order that cannot block. */
     system_exit_request(cause == SHUTDOWN_CAUSE_HOST_ERROR ? 1 : 0);
 }
 

@@ -48,6 +48,11 @@ void cpu_join_all(void);
 
 /* Any thread: make the vCPU leave the guest as soon as it can. */
 void cpu_kick(CPUState *cpu);
+/*
+ * Machine lock held.  Tell all vCPUs to stop, without waiting: one that is blocked on a
+ * page of a broken postcopy stops as soon as somebody releases it.
+ */
+void cpu_ask_stop_all(void);
 /* Machine lock held (dropped while waiting).  Return when all are out / released. */
 void cpu_pause_all(void);
 void cpu_resume_all(void);
