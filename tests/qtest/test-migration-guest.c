@@ -78,6 +78,33 @@ static void test_cross(const void *opaque)
     guest_quit(back);
 }
 
+/*
+ * The source dies in postcopy while a vCPU waits for a page: the destination keeps what it
+ * has and says so, and still ends when it is told to.
+ */
+static void test_dead_source(const void *accel)
+{
+    GuestConfig config = { .accel = accel };
+    GuestVm *from, *to;
+
+    if (guest_skip_accel(accel)) {
+        return;
+    }
+    from = guest_start(&config);
+    to = guest_start_incoming(&config);
+    mig_set_caps(from, "postcopy-ram", NULL);
+    mig_set_caps(to, "postcopy-ram", NULL);
+    mig_set_limits(from, 8 << 20, 1);
+    mig_set_parameter(from, "max-postcopy-bandwidth", 1 << 20);
+    mig_start(from, to, MIG_UNIX, false);
+    mig_wait_status(from, "active");
+    qtest_qmp_ok(from->s, "migrate-start-postcopy", NULL);
+    mig_wait_status(from, "postcopy-active");
+    guest_kill(from);
+    mig_wait_status(to, "postcopy-paused");
+    guest_quit(to);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const accels[] = { "kvm", "interp" };
@@ -94,5 +121,7 @@ int main(int argc, char **argv)
     }
     g_test_add_data_func("/migration/guest/cross/precopy", &cases[0], test_cross);
     g_test_add_data_func("/migration/guest/cross/postcopy", &cases[6], test_cross);
+    g_test_add_data_func("/migration/guest/kvm/dead-source", "kvm", test_dead_source);
+    g_test_add_data_func("/migration/guest/interp/dead-source", "interp", test_dead_source);
     return g_test_run();
 }
