@@ -325,14 +325,42 @@ JsonNode *json_parse_text(const char *text, size_t len, Error **errp)
     return g_steal_pointer(&node);
 }
 
+/* The library writes 1e18 as "1e+18.0", which is no JSON: take the ".0" out again. */
+static void mend_exponents(char *text)
+{
+    char *to = text;
+    bool in_string = false;
+
+    for (const char *p = text; *p;) {
+        char c = *to++ = *p++;
+
+        if (in_string && c == '\\' && *p) {
+            *to++ = *p++;
+        } else if (c == '"') {
+            in_string = !in_string;
+        } else if (!in_string && c == 'e' && (*p == '+' || *p == '-')) {
+            size_t n = 1 + strspn(p + 1, "0123456789");
+
+            memmove(to, p, n);
+            to += n;
+            p += n;
+            p += g_str_has_prefix(p, ".0") ? 2 : 0;
+        }
+    }
+    *to = 0;
+}
+
 char *json_print(JsonNode *node, bool pretty)
 {
     g_autoptr(JsonGenerator) gen = json_generator_new();
+    char *text;
 
     json_generator_set_pretty(gen, pretty);
     json_generator_set_indent(gen, 4);
     json_generator_set_root(gen, node);
-    return json_generator_to_data(gen, NULL);
+    text = json_generator_to_data(gen, NULL);
+    mend_exponents(text);
+    return text;
 }
 
 void json_splitter_init(JsonSplitter *s, void (*got)(void *opaque, JsonNode *node, Error *err),
