@@ -26,7 +26,9 @@ static ssize_t buffer_readv(IOChannel *ioc, const struct iovec *iov, size_t n, E
     }
     for (size_t i = 0; i < n; i++) {
         size_t part = MIN(iov[i].iov_len, b->data->len - b->pos);
-        memcpy(iov[i].iov_base, b->data->data + b->pos, part);
+        if (part) { /* an empty array has no data */
+            memcpy(iov[i].iov_base, b->data->data + b->pos, part);
+        }
         b->pos += part;
         done += part;
     }

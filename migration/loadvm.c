@@ -28,6 +28,7 @@
 /* How long the description may take when the source has said all but that. */
 #define VMDESC_WAIT_MS 1000
 #define VMDESC_MAX (64 * MiB)
+#define BLOB_PIECE (1 * MiB)
 
 /* What a section id of this stream stands for. */
 typedef struct LoadedSection {
@@ -256,6 +257,21 @@ static bool cmd_discard(Migration *m, CommandArgs *a, Error **errp)
     return postcopy_dest_discard(m, a->payload, a->len, errp);
 }
 
+/* In pieces: what the stream only claims to have costs nothing.  NULL: it failed. */
+static uint8_t *read_blob(Stream *s, size_t len)
+{
+    g_autofree uint8_t *blob = g_malloc(1);
+
+    for (size_t got = 0, piece; got < len; got += piece) {
+        piece = MIN(len - got, BLOB_PIECE);
+        blob = g_realloc(blob, got + piece);
+        if (!stream_get_bytes(s, blob + got, piece)) {
+            return NULL;
+        }
+    }
+    return g_steal_pointer(&blob);
+}
+
 /* The blob is read whole before any of it is loaded: the stream goes on behind it. */
 static bool cmd_packaged(Migration *m, CommandArgs *a, Error **errp)
 {
@@ -268,12 +284,8 @@ static bool cmd_packaged(Migration *m, CommandArgs *a, Error **errp)
                    (unsigned long long)WIRE_PACKAGED_MAX);
         return false;
     }
-    blob = g_try_malloc(len + 1);
+    blob = read_blob(a->s, len);
     if (!blob) {
-        error_setg(errp, "no memory for its %u bytes", len);
-        return false;
-    }
-    if (!stream_get_bytes(a->s, blob, len)) {
         return false;
     }
     s = stream_new_input_memory(blob, len);

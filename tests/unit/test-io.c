@@ -27,6 +27,7 @@ static void echo_check(IOChannel *out, IOChannel *in)
 static void test_buffer(void)
 {
     g_autoptr(IOChannel) ioc = io_channel_buffer_new("abc", 3);
+    g_autoptr(IOChannel) empty = io_channel_buffer_new(NULL, 0);
     char buf[4] = "";
     size_t len;
 
@@ -37,6 +38,7 @@ static void test_buffer(void)
     io_channel_buffer_data(ioc, &len);
     g_assert_cmpuint(len, ==, 0);
     g_assert_cmpint(io_channel_seek(ioc, 0, SEEK_SET, NULL), ==, -1);
+    g_assert_cmpint(io_channel_read_all(empty, buf, 3, NULL), ==, 0);
 }
 
 static void test_file(void)
