@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes the inputs that the fuzz targets start from: one folder a target below DIR.
+
+usage: seeds.py DIR
+
+Streams and messages are taken from the captured ones in tests/data/streams where that is
+possible, and made small; the rest is written here."""
+import os
+import struct
+import sys
+
+STREAMS = os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'data', 'streams')
+PAGE = 4096
+RAM = 1 << 20
+
+
+def be32(v):
+    return struct.pack('>I', v)
+
+
+def be64(v):
+    return struct.pack('>Q', v)
+
+
+def str8(s):
+    return bytes([len(s)]) + s.encode()
+
+
+def section(kind, sid, body, name=None, instance=0, version=0):
+    head = bytes([kind]) + be32(sid)
+    if name is not None:
+        head += str8(name) + be32(instance) + be32(version)
+    return head + body + b'\x7e' + be32(sid)
+
+
+def command(number, payload=b''):
+    return b'\x08' + struct.pack('>HH', number, len(payload)) + payload
+
+
+HEADER = b'QEVM' + be32(3) + b'\x07' + be32(4) + b'none'
+START = section(1, 1, be64(RAM | 4) + str8('ram') + be64(RAM) + be64(0x10), 'ram', 0, 4)
+PAGES = section(2, 1, be64(0x1000 | 8) + str8('ram') + b'\xa5' * PAGE + be64(0x2000 | 2 | 0x20) + b'\0' + be64(0x10))
+END = section(3, 1, be64(0x3000 | 2) + str8('ram') + b'\0' + be64(0x10))
+TIMER = section(4, 0, be64(0) * 2 + be64(1 << 40), 'timer', 0, 2)
+GLOBAL = section(4, 3, be32(8) + b'running\0'.ljust(100, b'\0'), 'globalstate', 0, 1)
+DESCRIPTION = b'\x06' + be32(2) + b'{}'
+PRECOPY = HEADER + START + PAGES + END + TIMER + GLOBAL + b'\0' + DESCRIPTION
+TALK = command(1) + command(2, be32(1))
+ADVISE = command(3, be64(PAGE) * 2)
+DISCARD = command(6, b'\0' + str8('ram') + b'\0' + be64(0x4000) + be64(0x2000))
+BLOB = command(4) + TIMER + GLOBAL + command(2, be32(3)) + command(5)
+PACKAGED = command(7, be32(len(BLOB))) + BLOB
+
+
+def captured(ending):
+    for name in sorted(os.listdir(STREAMS)):
+        if name.endswith(ending):
+            with open(os.path.join(STREAMS, name), 'rb') as f:
+                yield f.read()
+
+
+def wire():
+    yield b'\0' + HEADER[:8]
+    for word in (0x1000 | 8, 0x2000 | 0x22, 0x10, 0x0004000c00020004):
+        yield b'\1' + be64(word)
+    yield b'\2' + be64(PAGE) * 2
+    yield b'\2'
+    yield b'\3' + DISCARD[5:]
+    yield b'\4' + str8('ram')
+    yield b'\5' + be64(0x5000) + be32(PAGE)
+    yield b'\6' + be64(0x5000) + be32(PAGE) + str8('pc.ram')
+
+
+def stream_load():
+    yield PRECOPY
+    yield HEADER + TALK + START + PAGES + END + command(11) + TIMER + GLOBAL + b'\0'
+    yield HEADER + TALK + ADVISE + START + PAGES + DISCARD + PACKAGED + b'\0'
+    yield HEADER + START + command(7, be32(len(TIMER))) + TIMER + END + b'\0'
+    yield HEADER + command(7, be32(1 << 30))
+    for data in captured('.fwd'):
+        yield data[:4096]
+    for data in captured('.bin'):
+        yield data[:2048]
+
+
+def vmstate():
+    for device in range(40):
+        for size in (8, 64, 512, 4096):
+            yield bytes([device, 0]) + bytes(size)
+
+
+def return_path():
+    for data in captured('.rev'):
+        yield b'\0' + data
+        yield b'\1' + data
+    request = struct.pack('>HHQI', 3, 16, 0x5000, PAGE) + str8('ram')
+    again = struct.pack('>HHQI', 4, 12, 0x2000, PAGE)
+    yield b'\1' + request + again + struct.pack('>HHI', 2, 4, 0x42) + struct.pack('>HHI', 1, 4, 0)
+    yield b'\1' + struct.pack('>HHI', 6, 4, 1) + struct.pack('>HH', 7, 0)
+
+
+def json():
+    yield b'\x07{"execute": "qmp_capabilities", "id": 1}\n'
+    yield b'\x00{"execute":"migrate","arguments":{"uri":"tcp:h:1","detach":true}}'
+    yield b'\xff[1, -2.5e3, 18446744073709551615, null, true, "\\u00e9\\n", {}]\n{"a":[[[]]]}'
+    yield b"\x03{'single': 'quotes'} garbage }\n\xff{}"
+
+
+def options():
+    for text in ('a=1,b=on,c=7,d=2G,e=auto', 'x,b,nob,,y', 'a.0=1,a.1=2,a.b.c=3', '{"a": {"b": [1]}}'):
+        yield b'\0' + text.encode()
+        yield b'\1' + text.encode()
+    for text in ('1.5G', '0x1000', '64k', '18446744073709551615'):
+        yield b'\2' + text.encode()
+    yield b'\x03' + b'12345678-9abc-def0-1234-56789abcdef0'
+    for text in ('tcp:[::1]:4444', 'tcp:0:1,to=9,ipv4=on', 'unix:/tmp/s', 'vsock:2:9', 'fd:mig',
+                 'file:/tmp/f,offset=0x1000', 'exec:cat', 'rdma:h:1',
+                 'channel-type=main,addr.transport=socket,addr.type=inet,addr.host=h,addr.port=1',
+                 '{"channel-type":"main","addr":{"transport":"exec","args":["a","b"]}}'):
+        yield b'\4' + text.encode()
+        yield b'\5' + text.encode()
+
+
+def main():
+    for make in (wire, stream_load, vmstate, return_path, json, options):
+        folder = os.path.join(sys.argv[1], make.__name__.replace('_', '-'))
+        os.makedirs(folder, exist_ok=True)
+        for n, data in enumerate(make()):
+            with open(os.path.join(folder, f'seed-{n:03}'), 'wb') as f:
+                f.write(data)
+
+
+if __name__ == '__main__':
+    main()
