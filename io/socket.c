@@ -85,8 +85,14 @@ static struct addrinfo *resolve(const SocketAddr *a, bool passive, Error **errp)
                               .ai_flags = passive ? AI_PASSIVE : AI_ADDRCONFIG };
     struct addrinfo *list = NULL;
     const char *host = a->host[0] ? a->host : NULL;
+    uint64_t number;
     int r;
 
+    /* getaddrinfo() takes a larger one modulo 65536. */
+    if (parse_u64(a->port, &number) && number > 65535) {
+        error_setg(errp, "port %s is not below 65536", a->port);
+        return NULL;
+    }
     hints.ai_family = inet_family(a, errp);
     if (hints.ai_family < 0) {
         return NULL;

@@ -426,6 +426,16 @@ static void test_sockets(void)
     g_rmdir(dir);
 }
 
+static void test_port_too_large(void)
+{
+    g_autoptr(SocketAddr) a = socket_addr_parse("tcp:127.0.0.1:99999", NULL);
+    g_autoptr(Error) err = NULL;
+
+    g_assert_nonnull(a);
+    g_assert_cmpint(socket_listen(a, 1, &err), ==, -1);
+    g_assert_nonnull(strstr(err->message, "port 99999"));
+}
+
 /* to=: the next free port is taken. */
 static void test_port_range(void)
 {
@@ -501,6 +511,7 @@ int main(int argc, char **argv)
     g_test_add_func("/io/command-kill", test_command_kill);
     g_test_add_func("/io/addresses", test_addresses);
     g_test_add_func("/io/sockets", test_sockets);
+    g_test_add_func("/io/port-too-large", test_port_too_large);
     g_test_add_func("/io/port-range", test_port_range);
     g_test_add_func("/io/connect-cancel", test_connect_cancel);
     return g_test_run();
