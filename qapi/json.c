@@ -262,6 +262,10 @@ static JsonNode *parse_word(Cursor *c, Error **errp)
     if (is_number(word, &is_int)) {
         double d = g_ascii_strtod(word, NULL);
 
+        if (!isfinite(d)) {
+            error_setg(errp, "JSON parse error, a number is too large");
+            return NULL;
+        }
         errno = 0;
         if (is_int && *word == '-') {
             int64_t v = g_ascii_strtoll(word, NULL, 10);
@@ -271,9 +275,7 @@ static JsonNode *parse_word(Cursor *c, Error **errp)
             uint64_t v = g_ascii_strtoull(word, NULL, 10);
             return errno ? qapi_node_number(d) : qapi_node_uint64(v);
         }
-        if (isfinite(d)) {
-            return qapi_node_number(d);
-        }
+        return qapi_node_number(d);
     }
     if (!*word) {
         parse_error(errp, "expecting value");

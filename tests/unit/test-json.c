@@ -68,6 +68,9 @@ static void test_bad(void)
         g_assert_null(node);
         g_assert_nonnull(err);
     }
+    /* An integer that not even a double can hold. */
+    g_autofree char *nines = g_strnfill(400, '9');
+    g_assert_null(json_parse_text(nines, 400, NULL));
 }
 
 static void test_depth(void)
