@@ -16,7 +16,9 @@ HIGH_START = 4 << 30
 MODES = {'idle': 0, 'sequential': 1, 'random': 2, 'read': 3}
 STATES = {1: 'filling', 2: 'running', 3: 'frozen', 4: 'error'}
 TIME_VISITS, QUIET = 1, 2
-PARAMS = struct.Struct('<8sIIQQQQIIQQ')
+PARAMS = struct.Struct('<8sIIQQQQIIQQQ')
+CPUS_ADDRESS, MAX_CPUS = 0x20400, 8
+CPU = struct.Struct('<8Q')
 STATUS = struct.Struct('<8sII14Q')
 M64 = (1 << 64) - 1
 
@@ -32,9 +34,11 @@ class Guest:
     """Parameters of one guest; image() writes a bootable file with them."""
 
     def __init__(self, low_bytes, low_start=16 << 20, high_bytes=0, mode='random', seed=1,
-                 zero_percent=0, repeat_percent=0, interval=0, flags=TIME_VISITS):
+                 zero_percent=0, repeat_percent=0, interval=0, flags=TIME_VISITS,
+                 cpus=1):
         self.low_start, self.low_bytes, self.high_bytes = low_start, low_bytes, high_bytes
         self.mode, self.seed, self.interval, self.flags = mode, seed, interval, flags
+        self.cpus = cpus
         self.zero_percent, self.repeat_percent = zero_percent, repeat_percent
 
     def image(self, template, path):
@@ -42,7 +46,7 @@ class Guest:
             data = bytearray(f.read())
         block = PARAMS.pack(b'FRRYPAR1', 1, MODES[self.mode], self.low_start, self.low_bytes,
                             self.high_bytes, self.seed, self.zero_percent, self.repeat_percent,
-                            self.interval, self.flags)
+                            self.interval, self.flags, self.cpus)
         data[PARAMS_OFFSET:PARAMS_OFFSET + len(block)] = block
         data += bytes(-len(data) % (1 << 20))
         with open(path, 'wb') as f:
@@ -79,6 +83,12 @@ def status(qmp):
     names = ('visits', 'filled', 'errors', 'digest', 'error_address', 'error_expected', 'error_got',
              'self_checks', 'tsc_hz', 'max_gap', 'last_tsc', 'touches', 'touch_sum', 'touch_max')
     return dict(zip(names, v[3:]), state=STATES.get(v[2], f'unknown {v[2]}'))
+
+
+def cpus(qmp):
+    """What each CPU but the first says of itself, as dicts; CPU 0 stays empty."""
+    raw = read_memory(qmp, CPUS_ADDRESS, CPU.size * MAX_CPUS)
+    return [dict(zip(('started', 'visits', 'retries', 'errors'), v)) for v in CPU.iter_unpack(raw)]
 
 
 def histogram(qmp):

@@ -11,6 +11,8 @@
         .set    PDPT, 0x11000
         .set    PD, 0x12000             # 12 pages: 0x12000..0x1dfff
         .set    GIBS, 12
+        .set    AP_STACKS, 0x24000      # a page each, from here
+        .set    MAX_CPUS, 8
 
         .section .boot, "awx"
         .code16
@@ -141,6 +143,73 @@ long_mode:
 ring3:  call    guest_main
 3:      pause
         jmp     3b
+
+# Where the other CPUs begin: copied to a page of its own by guest_main().
+        .code16
+        .globl  ap_start, ap_end
+ap_start:
+        cli
+        xorw    %ax, %ax
+        movw    %ax, %ds
+        lgdtl   gdtr
+        movl    %cr0, %eax
+        orl     $1, %eax
+        movl    %eax, %cr0
+        ljmpl   $0x08, $ap_protected
+ap_end:
+        .code32
+ap_protected:
+        movw    $0x10, %ax
+        movw    %ax, %ds
+        movw    %ax, %es
+        movw    %ax, %ss
+        movl    $PML4, %eax
+        movl    %eax, %cr3
+        movl    %cr4, %eax
+        orl     $0x20, %eax
+        movl    %eax, %cr4
+        movl    $0xc0000080, %ecx
+        rdmsr
+        orl     $0x100, %eax
+        wrmsr
+        movl    %cr0, %eax
+        orl     $0x80000000, %eax
+        movl    %eax, %cr0
+        ljmpl   $0x18, $ap_long
+
+        .code64
+ap_long:
+        movl    $1, %edi                # which one am I?
+        lock xaddl %edi, ap_next
+        cmpl    $MAX_CPUS, %edi
+        jae     ap_stop
+        movw    $0x2b, %ax
+        movw    %ax, %ds
+        movw    %ax, %es
+        xorl    %eax, %eax
+        movw    %ax, %fs
+        movw    %ax, %gs
+        movw    %ax, %ss
+        movl    %edi, %ebx
+        shll    $12, %ebx
+        addl    $AP_STACKS, %ebx        # its end: they grow down from the next page
+        movl    %ebx, %esp
+        pushq   $0x2b
+        pushq   %rbx
+        pushq   $0x3002
+        pushq   $0x33
+        pushq   $ap_ring3
+        iretq
+ap_ring3:
+        call    guest_ap
+        jmp     ap_ring3
+ap_stop:
+        hlt
+        jmp     ap_stop
+
+        .data
+ap_next:
+        .long   1
 
         .section .rodata
         .balign 8

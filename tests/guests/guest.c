@@ -8,6 +8,9 @@
 #include "guest.h"
 
 #define COM1 0x3f8
+#define APIC_SPURIOUS 0xfee000f0UL
+#define APIC_COMMAND 0xfee00300UL
+#define AP_PAGE 0x4000 /* the other CPUs begin here */
 #define WORDS (GUEST_PAGE / 8)
 #define FIRST_BODY_WORD (sizeof(GuestPage) / 8)
 
@@ -16,7 +19,11 @@ static volatile GuestStatus *const status = (void *)GUEST_STATUS_ADDRESS;
 static volatile uint64_t *const histogram = (void *)GUEST_HISTOGRAM_ADDRESS;
 static uint64_t low_pages, high_pages, rng;
 
+static volatile GuestCpu *const cpus = (void *)GUEST_CPUS_ADDRESS;
+extern const uint8_t ap_start[], ap_end[];
+
 void guest_main(void);
+void guest_ap(uint32_t n);
 
 static inline void outb(uint16_t port, uint8_t v)
 {
@@ -291,6 +298,9 @@ static void begin(void)
     for (unsigned i = 0; i < sizeof(params); i++) {
         ((volatile uint8_t *)&status->params)[i] = ((uint8_t *)&params)[i];
     }
+    for (unsigned i = 0; i < sizeof(GuestCpu) * GUEST_MAX_CPUS; i++) {
+        ((volatile uint8_t *)cpus)[i] = 0;
+    }
     reset_histogram();
     status->version = 1;
     low_pages = params.low_bytes / GUEST_PAGE;
@@ -310,6 +320,91 @@ static void note_gap(void)
     status->last_tsc = now;
 }
 
+/* ---- the other CPUs ---- */
+
+static void apic_write(uintptr_t reg, uint32_t v)
+{
+    *(volatile uint32_t *)reg = v;
+}
+
+static void delay(unsigned n)
+{
+    while (n--) {
+        outb(0x80, 0);
+    }
+}
+
+/* INIT and twice SIPI to all but ourselves; those that exist come, then we go on. */
+static void start_cpus(void)
+{
+    volatile uint8_t *to = (volatile uint8_t *)AP_PAGE;
+    uint64_t others = (params.cpus < GUEST_MAX_CPUS ? params.cpus : GUEST_MAX_CPUS) - 1;
+    uint64_t come = 0;
+
+    for (unsigned i = 0; ap_start + i < ap_end; i++) {
+        to[i] = ap_start[i];
+    }
+    apic_write(APIC_SPURIOUS, 0x1ff);
+    apic_write(APIC_COMMAND, 0xc4500);
+    delay(200);
+    apic_write(APIC_COMMAND, 0xc4600 | AP_PAGE >> 12);
+    delay(200);
+    apic_write(APIC_COMMAND, 0xc4600 | AP_PAGE >> 12);
+    while (come < others) {
+        come = 0;
+        for (unsigned i = 1; i < GUEST_MAX_CPUS; i++) {
+            come += cpus[i].started;
+        }
+        __asm__ volatile("pause");
+    }
+}
+
+/*
+ * Look at a page that the first CPU may be writing.  It writes generation, check and last
+ * word in this order; read in the other order with the same generation at both ends, they
+ * belong together.
+ */
+static void observe(volatile GuestCpu *cpu, uint64_t page)
+{
+    volatile uint64_t *w = (volatile uint64_t *)(page * GUEST_PAGE);
+    uint64_t last = w[WORDS - 1], check = w[2], generation = w[1];
+
+    if (guest_page_kind(&params, page) == GUEST_PAGE_ZERO) {
+        if (last | check | generation | w[0]) {
+            cpu->errors++;
+            report_error(w, 0);
+        }
+        return;
+    }
+    if (last != generation) {
+        cpu->retries++;
+        return;
+    }
+    if (check != guest_mix(page, generation) || !expect(&w[0], page) ||
+        !expect(&w[FIRST_BODY_WORD], body_seed(page))) {
+        cpu->errors++;
+        report_error(&w[2], guest_mix(page, generation));
+    }
+}
+
+/* CPUs 1 and 2, 3 and 4, ... walk the same way: they want missing pages together. */
+void guest_ap(uint32_t n)
+{
+    volatile GuestCpu *cpu = &cpus[n];
+    uint64_t pages = low_pages + high_pages, walk = guest_mix(params.seed, (n - 1) / 2) | 1;
+
+    cpu->started = 1;
+    for (;;) {
+        if (status->state != GUEST_RUNNING || !pages) {
+            __asm__ volatile("pause");
+            continue;
+        }
+        walk = guest_next(walk);
+        observe(cpu, page_of(walk % pages));
+        cpu->visits++;
+    }
+}
+
 void guest_main(void)
 {
     uint64_t pages, next = 0, due;
@@ -318,6 +413,9 @@ void guest_main(void)
     begin();
     status->tsc_hz = measure_tsc();
     fill_all();
+    if (params.cpus > 1) {
+        start_cpus();
+    }
     put('R');
     status->state = GUEST_RUNNING;
     pages = low_pages + high_pages;

@@ -14,6 +14,8 @@
 #define GUEST_IMAGE_PARAMS 512        /* offset of the parameters in the image */
 #define GUEST_LOAD_ADDRESS 0x7c00
 #define GUEST_STATUS_ADDRESS 0x20000  /* guest-physical */
+#define GUEST_CPUS_ADDRESS 0x20400    /* GuestCpu of every CPU */
+#define GUEST_MAX_CPUS 8
 #define GUEST_HISTOGRAM_ADDRESS 0x21000
 #define GUEST_PARAMS_MAGIC 0x3152415059525246ULL /* "FRRYPAR1" */
 #define GUEST_STATUS_MAGIC 0x3154534759525246ULL /* "FRRYGST1" */
@@ -51,6 +53,7 @@ typedef struct GuestParams {
     uint32_t repeat_percent; /* pages whose words are all alike: they compress well */
     uint64_t interval;       /* TSC ticks between visits, 0: none */
     uint64_t flags;
+    uint64_t cpus; /* that take part, 0 and 1: only the first */
 } GuestParams;
 
 typedef struct GuestStatus {
@@ -69,6 +72,15 @@ typedef struct GuestStatus {
     uint64_t touches, touch_sum, touch_max; /* of the histogram */
     GuestParams params;
 } GuestStatus;
+
+/* What a CPU but the first says of itself; each writes only its own. */
+typedef struct GuestCpu {
+    uint64_t started;
+    uint64_t visits;
+    uint64_t retries; /* the first CPU was just writing the page */
+    uint64_t errors;
+    uint64_t unused[4];
+} GuestCpu;
 
 /*
  * Log-linear histogram of touch times in TSC ticks: bucket b of power p counts times in

@@ -76,7 +76,7 @@ static GuestVm *start(const GuestConfig *c, const char *more)
     vm->params = (GuestParams){
         .magic = GUEST_PARAMS_MAGIC, .version = 1, .mode = GUEST_RANDOM, .low_start = LOW_START,
         .low_bytes = ((uint64_t)mib << 20) - LOW_START, .seed = 5, .zero_percent = 20,
-        .repeat_percent = 10, .interval = c->interval, .flags = GUEST_QUIET,
+        .repeat_percent = 10, .interval = c->interval, .flags = GUEST_QUIET, .cpus = c->cpus,
     };
     image = g_build_filename(vm->dir, "disk", NULL);
     serial = g_build_filename(vm->dir, "serial", NULL);
@@ -204,6 +204,13 @@ void guest_status(GuestVm *vm, GuestStatus *status)
 
     memcpy(status, data, sizeof(*status));
     g_assert_cmphex(status->magic, ==, GUEST_STATUS_MAGIC);
+}
+
+void guest_cpu(GuestVm *vm, unsigned n, GuestCpu *cpu)
+{
+    g_autofree char *data = read_memory(vm, GUEST_CPUS_ADDRESS + n * sizeof(*cpu), sizeof(*cpu));
+
+    memcpy(cpu, data, sizeof(*cpu));
 }
 
 void guest_wait_progress(GuestVm *vm)

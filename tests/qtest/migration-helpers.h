@@ -55,6 +55,8 @@ void guest_kill(GuestVm *vm);
 void guest_wait_print(GuestVm *vm, char c);
 void guest_send(GuestVm *vm, char c);
 void guest_status(GuestVm *vm, GuestStatus *status);
+/* What CPU n > 0 says of itself. */
+void guest_cpu(GuestVm *vm, unsigned n, GuestCpu *cpu);
 /* It makes visits. */
 void guest_wait_progress(GuestVm *vm);
 /* Freeze; it checks every word of its memory, we check every page of it; go on. */

@@ -105,6 +105,41 @@ static void test_dead_source(const void *accel)
     guest_quit(to);
 }
 
+/* All CPUs look at pages before and after, and found nothing wrong. */
+static void check_cpus(GuestVm *vm, unsigned n)
+{
+    for (unsigned i = 1; i < n; i++) {
+        int64_t deadline = g_get_monotonic_time() + GUEST_TIMEOUT * G_USEC_PER_SEC;
+        GuestCpu first, now;
+
+        guest_cpu(vm, i, &first);
+        do {
+            g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+            guest_cpu(vm, i, &now);
+        } while (now.visits < first.visits + 10);
+        g_assert_cmpuint(now.errors, ==, 0);
+    }
+}
+
+/* Four CPUs, two and two of which want the same pages. */
+static void test_cpus(const void *opaque)
+{
+    const AccelCase *a = opaque;
+    GuestConfig config = { .accel = a->accel, .cpus = 4, .mib = 24 };
+    GuestVm *from, *to;
+
+    if (guest_skip_accel(a->accel)) {
+        return;
+    }
+    from = guest_start(&config);
+    check_cpus(from, config.cpus);
+    to = guest_start_incoming(&config);
+    move(from, to, a->c);
+    check_cpus(to, config.cpus);
+    guest_quit(from);
+    guest_quit(to);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const accels[] = { "kvm", "interp" };
@@ -117,6 +152,10 @@ int main(int argc, char **argv)
                                                     cases[j].name);
             all[i][j] = (AccelCase){ accels[i], &cases[j] };
             g_test_add_data_func(path, &all[i][j], test_case);
+            if (cases[j].channel == MIG_UNIX) {
+                g_autofree char *four = g_strconcat(path, "/4-cpus", NULL);
+                g_test_add_data_func(four, &all[i][j], test_cpus);
+            }
         }
     }
     g_test_add_data_func("/migration/guest/cross/precopy", &cases[0], test_cross);
