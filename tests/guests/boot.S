@@ -179,8 +179,9 @@ ap_protected:
 
         .code64
 ap_long:
-        movl    $1, %edi                # which one am I?
-        lock xaddl %edi, ap_next
+        movl    $0xfee00020, %eax       # which one am I?
+        movl    (%rax), %edi
+        shrl    $24, %edi
         cmpl    $MAX_CPUS, %edi
         jae     ap_stop
         movw    $0x2b, %ax
@@ -206,10 +207,6 @@ ap_ring3:
 ap_stop:
         hlt
         jmp     ap_stop
-
-        .data
-ap_next:
-        .long   1
 
         .section .rodata
         .balign 8

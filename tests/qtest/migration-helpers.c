@@ -511,6 +511,14 @@ void mig_precopy(GuestVm *from, GuestVm *to, MigChannel channel, bool structured
 
 void mig_postcopy(GuestVm *from, GuestVm *to, MigChannel channel, bool structured)
 {
+    mig_postcopy_requests(from, to, channel, structured, 20);
+}
+
+void mig_postcopy_requests(GuestVm *from, GuestVm *to, MigChannel channel, bool structured,
+                           int64_t requests)
+{
+    int64_t deadline = g_get_monotonic_time() + GUEST_TIMEOUT * G_USEC_PER_SEC;
+
     mig_set_caps(from, "postcopy-ram", NULL);
     mig_set_caps(to, "postcopy-ram", NULL);
     mig_set_limits(from, 8 << 20, 1);
@@ -522,7 +530,8 @@ void mig_postcopy(GuestVm *from, GuestVm *to, MigChannel channel, bool structure
     }
     qtest_qmp_ok(from->s, "migrate-start-postcopy", NULL);
     mig_wait_status(from, "postcopy-active");
-    while (mig_ram_stat(from, "postcopy-requests") < 20) {
+    while (mig_ram_stat(from, "postcopy-requests") < requests) {
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
         g_usleep(2000);
     }
     mig_set_parameter(from, "max-postcopy-bandwidth", 0);

@@ -84,5 +84,8 @@ void mig_precopy(GuestVm *from, GuestVm *to, MigChannel channel, bool structured
  * some of them.
  */
 void mig_postcopy(GuestVm *from, GuestVm *to, MigChannel channel, bool structured);
+/* The same; it is only let come to its end after so many requests. */
+void mig_postcopy_requests(GuestVm *from, GuestVm *to, MigChannel channel, bool structured,
+                           int64_t requests);
 
 #endif

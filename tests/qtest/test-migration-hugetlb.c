@@ -1,0 +1,122 @@
+/*
+ * The running guest in 2 MiB pages of hugetlbfs: such a page arrives whole.  The pages
+ * are reserved for the test and given back.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <glib/gstdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "migration-helpers.h"
+
+#define RESERVE "/proc/sys/vm/nr_hugepages"
+#define MIB 24
+#define PAGES_EACH (MIB / 2)
+#define MEMORY                                                                        \
+    "-m 24M -object memory-backend-memfd,id=ram,size=24M,hugetlb=on,hugetlbsize=2M " \
+    "-machine memory-backend=ram"
+
+static long reserved(void)
+{
+    g_autofree char *text = NULL;
+
+    return g_file_get_contents(RESERVE, &text, NULL, NULL) ? strtol(text, NULL, 10) : -1;
+}
+
+static bool reserve(long n)
+{
+    FILE *f = fopen(RESERVE, "w");
+
+    if (!f) {
+        return false;
+    }
+    fprintf(f, "%ld\n", n);
+    return fclose(f) == 0 && reserved() >= n;
+}
+
+static long free_pages(void)
+{
+    g_autofree char *text = NULL;
+    const char *at;
+
+    if (!g_file_get_contents("/proc/meminfo", &text, NULL, NULL) ||
+        !(at = strstr(text, "HugePages_Free:"))) {
+        return 0;
+    }
+    return strtol(at + strlen("HugePages_Free:"), NULL, 10);
+}
+
+/* One more for each: an incomplete page is put together apart. */
+static void test_huge(const void *postcopy)
+{
+    GuestConfig config = { .accel = qtest_have_kvm() ? "kvm" : "interp", .mib = MIB,
+                           .memory = MEMORY };
+    long before = reserved(), want = 2 * PAGES_EACH + 2 - free_pages();
+    GuestVm *from, *to;
+
+    if (before < 0 || (want > 0 && !reserve(before + want))) {
+        if (before >= 0) {
+            reserve(before);
+        }
+        g_test_skip("2 MiB pages cannot be reserved in " RESERVE);
+        return;
+    }
+    from = guest_start(&config);
+    to = guest_start_incoming(&config);
+    if (postcopy) {
+        mig_postcopy_requests(from, to, MIG_UNIX, false, 1);
+    } else {
+        mig_precopy(from, to, MIG_UNIX, false);
+    }
+    guest_verify(to);
+    guest_quit(from);
+    guest_quit(to);
+    reserve(before);
+    g_assert_cmpint(reserved(), ==, before);
+}
+
+/* Both sides must have pages of one size. */
+static void test_mixed(void)
+{
+    GuestConfig huge = { .accel = qtest_have_kvm() ? "kvm" : "interp", .mib = MIB,
+                         .memory = MEMORY };
+    GuestConfig small = huge;
+    long before = reserved(), want = PAGES_EACH - free_pages();
+    GuestVm *from, *to;
+
+    if (before < 0 || (want > 0 && !reserve(before + want))) {
+        if (before >= 0) {
+            reserve(before);
+        }
+        g_test_skip("2 MiB pages cannot be reserved in " RESERVE);
+        return;
+    }
+    small.memory = "-m 24M -object memory-backend-memfd,id=ram,size=24M "
+                   "-machine memory-backend=ram";
+    from = guest_start(&huge);
+    to = guest_start_incoming(&small);
+    mig_set_caps(from, "postcopy-ram", NULL);
+    mig_set_caps(to, "postcopy-ram", NULL);
+    mig_set_limits(from, 2 << 20, 1);
+    mig_start(from, to, MIG_UNIX, false);
+    g_assert_cmpint(qtest_wait_exit(to->s), ==, 1);
+    g_autofree char *err = qtest_stderr(to->s);
+    if (!strstr(err, "page")) {
+        g_error("it said: %s", err);
+    }
+    guest_kill(to);
+    qtest_wait_run_state(from->s, "running");
+    guest_verify(from);
+    guest_quit(from);
+    reserve(before);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_data_func("/hugetlb/precopy", NULL, test_huge);
+    g_test_add_data_func("/hugetlb/postcopy", "postcopy", test_huge);
+    g_test_add_func("/hugetlb/mixed", test_mixed);
+    return g_test_run();
+}
