@@ -15,9 +15,7 @@
  */
 #include "ram.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "config.h"
 #include "stream-internal.h"
@@ -26,43 +24,21 @@
 #include "util/util.h"
 #include "wire.h"
 
-#define REGION_SIZE (2 * MiB)
 #define PAGE_BYTES TARGET_PAGE_SIZE
 #define WORD_BYTES 8
 #define UNIT_BYTES (PAGE_BYTES + WORD_BYTES) /* a page and the word of the next record */
 #define GUESS_MIN 8
 #define GUESS_MAX 256
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 /* ---- blocks ---- */
-
-/* Half of what the host could give without swapping: populating ahead is only an advance. */
-static uint64_t host_memory_to_spare(void)
-{
-    g_autofree char *text = NULL;
-    const char *at;
-    unsigned long long kib;
-
-    if (g_file_get_contents("/proc/meminfo", &text, NULL, NULL) &&
-        (at = strstr(text, "MemAvailable:")) && sscanf(at, "MemAvailable: %llu kB", &kib) == 1) {
-        return kib * KiB / 2;
-    }
-    return 0;
-}
 
 static void init_block(RamDestBlock *b, RAMBlock *rb, const MigConfig *config)
 {
     *b = (RamDestBlock){ .rb = rb, .pages = ramblock_pages(rb) };
     b->ignored = ram_block_ignored(rb, config);
     b->received = bitmap_new(b->pages);
-    b->populated = bitmap_new(rb->used_length / REGION_SIZE + 1);
+    b->populated = bitmap_new(rb->used_length / POPULATE_REGION + 1);
     b->populate = !b->ignored && rb->page_size == (size_t)getpagesize();
-    if (b->populate && rb->fd < 0) {
-        madvise(rb->host, rb->used_length, MADV_HUGEPAGE); /* an advice: may fail */
-    }
 }
 
 RamDest *ram_dest_new(const MigConfig *config)
@@ -79,7 +55,7 @@ RamDest *ram_dest_new(const MigConfig *config)
     }
     rd->touch_zero = config->cap[MIG_CAP_POSTCOPY_RAM];
     rd->guess = GUESS_MIN;
-    rd->populate_budget = host_memory_to_spare();
+    populator_init(&rd->populator);
     return rd;
 }
 
@@ -181,23 +157,16 @@ static bool load_block_list(RamDest *rd, Stream *s, const MigConfig *config, uin
 /* Page [offset, +4 KiB) is about to be written: have its surroundings present. */
 static void populate_region(RamDest *rd, RamDestBlock *b, uint64_t offset)
 {
-    uint64_t region = offset / REGION_SIZE;
-    uint64_t start = region * REGION_SIZE;
-    uint64_t len = MIN(REGION_SIZE, b->rb->used_length - start);
+    uint64_t region = offset / POPULATE_REGION;
+    uint64_t start = region * POPULATE_REGION;
+    uint64_t len = MIN(POPULATE_REGION, b->rb->used_length - start);
 
     b->hole_end = 0;
     if (!b->populate || bitmap_test(b->populated, region)) {
         return;
     }
     bitmap_set_bit(b->populated, region);
-    if (rd->populate_budget < len) {
-        b->populate = false;
-        return;
-    }
-    rd->populate_budget -= len;
-    if (madvise(b->rb->host + start, len, MADV_POPULATE_WRITE) < 0) {
-        b->populate = false; /* the pages come one by one then, as they are written */
-    }
+    b->populate = populate_ahead(&rd->populator, b->rb, start, len);
 }
 
 /* Is the page a hole of the block's file, that is zero without having memory? */
@@ -342,7 +311,7 @@ static bool load_run(RamDest *rd, RamDestBlock *b, uint64_t offset, uint64_t gue
     Run run = { .b = b, .offset = offset, .n = guess + 1 };
     size_t got;
 
-    for (uint64_t at = offset; at < offset + run.n * PAGE_BYTES; at += REGION_SIZE) {
+    for (uint64_t at = offset; at < offset + run.n * PAGE_BYTES; at += POPULATE_REGION) {
         populate_region(rd, b, at);
     }
     populate_region(rd, b, offset + guess * PAGE_BYTES);

@@ -8,6 +8,7 @@
 #define FERRY_MIGRATION_RAM_H
 
 #include "migration-int.h"
+#include "ram-populate.h"
 #include "system/ramblock.h"
 
 /* ======== source ======== */
@@ -147,7 +148,7 @@ struct RamDest {
     RamDestBlock *last;        /* [i] block that CONTINUE means on the main channel */
     bool touch_zero;           /* [c] postcopy-ram: a zero page must become present as well */
     uint64_t guess;            /* [i] pages to read ahead straight into guest memory */
-    uint64_t populate_budget;  /* [i] bytes that may still be populated ahead */
+    Populator populator;       /* [i] */
     const PageSink *sink;      /* [i] NULL: precopy, pages are written in place */
     void *sink_opaque;
 };
