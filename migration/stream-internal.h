@@ -59,6 +59,11 @@ void stream_unget(Stream *s, const void *buf, size_t len);
 /* Bytes that can be got without touching the channel. */
 size_t stream_buffered(const Stream *s);
 /*
+ * The buffered bytes themselves, borrowed until the next get or unget: to look at what
+ * is coming without taking it.
+ */
+const uint8_t *stream_buffered_data(const Stream *s, size_t *ret_len);
+/*
  * Is there another byte?  Blocks until there is one (true), or until the clean end of
  * the stream or an error (false; the clean end is not an error here).
  */

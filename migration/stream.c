@@ -365,6 +365,12 @@ size_t stream_buffered(const Stream *s)
     return s->in_len - s->in_pos;
 }
 
+const uint8_t *stream_buffered_data(const Stream *s, size_t *ret_len)
+{
+    *ret_len = stream_buffered(s);
+    return s->in + s->in_pos;
+}
+
 /* Move what is left to the front so that `want` bytes fit behind in_pos. */
 static void make_room(Stream *s, size_t want)
 {

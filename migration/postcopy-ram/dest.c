@@ -183,8 +183,10 @@ static bool sink_done(void *opaque, RAMBlock *rb, uint64_t offset, bool zero, Er
 static bool sink_before_read(void *opaque, Stream *s, Error **errp)
 {
     PostcopyDest *pd = opaque;
+    const RamDestBlock *last = pd->m->ram_dest->last;
 
-    return place_before_read(pd->placer, s, errp);
+    return place_before_read(pd->placer, s, errp) &&
+           (!last || place_ahead(pd->placer, pmi_find(pd->pmi, last->rb), s, errp));
 }
 
 static bool sink_flush(void *opaque, Error **errp)

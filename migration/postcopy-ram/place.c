@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 
 #include "migration/stream-internal.h"
+#include "migration/wire.h"
 #include "trace/migration.h"
 #include "util/bitmap.h"
 #include "util/uffd.h"
@@ -61,6 +62,8 @@ struct Placer {
     /* state */
     PlaceRun run;
     PlaceHuge huge;
+    unsigned ahead_requests;    /* pmi->requests and ... */
+    uint64_t ahead_end;         /* ... end of the buffered bytes when place_ahead() looked */
     PmiBlock *open_b;           /* page between place_buffer and place_page_done */
     uint64_t open_offset;
     uint8_t *open_buf;
@@ -239,6 +242,46 @@ bool place_before_read(Placer *p, Stream *s, Error **errp)
     if (buffered < RECORD_MAX && stream_channel(s) &&
         !io_channel_wait_readable(stream_channel(s), 0)) {
         return place_flush(p, errp);
+    }
+    return true;
+}
+
+/* The record at data, if it is a whole page of the same block: its length, else 0. */
+static size_t next_record(const uint8_t *data, size_t len, uint64_t *ret_offset, bool *ret_zero)
+{
+    uint64_t word = len >= 8 ? wire_get_be64(data) : 0;
+    unsigned flags = wire_ram_flags(word);
+    size_t size;
+
+    *ret_offset = wire_ram_offset(word);
+    *ret_zero = flags == (WIRE_RAM_ZERO | WIRE_RAM_CONTINUE);
+    if (!*ret_zero && flags != (WIRE_RAM_PAGE | WIRE_RAM_CONTINUE)) {
+        return 0;
+    }
+    size = 8 + (*ret_zero ? 1 : TARGET_PAGE_SIZE);
+    return size <= len ? size : 0;
+}
+
+bool place_ahead(Placer *p, PmiBlock *b, Stream *s, Error **errp)
+{
+    unsigned requests = __atomic_load_n(&p->pmi->requests, __ATOMIC_SEQ_CST);
+    uint64_t end = stream_bytes(s) + stream_buffered(s), offset;
+    size_t len, size;
+    const uint8_t *data = stream_buffered_data(s, &len);
+    bool zero;
+
+    /* Nobody waits, or nothing new has come since the last look. */
+    if (!pmi_outstanding(p->pmi) || b->pages_per_host > 1 ||
+        (requests == p->ahead_requests && end == p->ahead_end)) {
+        return true;
+    }
+    p->ahead_requests = requests;
+    p->ahead_end = end;
+    for (; (size = next_record(data, len, &offset, &zero)); data += size, len -= size) {
+        if (offset < b->length && pmi_state(b, offset) == PMI_REQUESTED &&
+            !place_range(p, b, offset, zero ? NULL : data + 8, TARGET_PAGE_SIZE, errp)) {
+            return false;
+        }
     }
     return true;
 }

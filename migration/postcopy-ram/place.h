@@ -43,6 +43,13 @@ bool place_flush(Placer *p, Error **errp);
  * somebody began to wait for a page that is gathered.
  */
 bool place_before_read(Placer *p, Stream *s, Error **errp);
+/*
+ * Pages that somebody waits for need not wait for those in front of them: look through
+ * the records that s has buffered (b is what CONTINUE means in them) and put requested
+ * pages in place at once.  The records stay where they are; when their turn comes, their
+ * page is found to be there.
+ */
+bool place_ahead(Placer *p, PmiBlock *b, Stream *s, Error **errp);
 /* Is there anything gathered? */
 bool place_pending(const Placer *p);
 /* Is a host page half assembled?  (An EOS then is an error.) */

@@ -122,6 +122,7 @@ PmiState pmi_request(Pmi *pmi, PmiBlock *b, uint64_t offset)
     }
     /* Counted first, so that the count is never below the number of set bits. */
     __atomic_fetch_add(&pmi->outstanding, 1, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&pmi->requests, 1, __ATOMIC_SEQ_CST);
     if (bitmap_test_and_set_atomic(b->requested, hp)) {
         __atomic_fetch_sub(&pmi->outstanding, 1, __ATOMIC_SEQ_CST);
         return PMI_REQUESTED;

@@ -40,6 +40,7 @@ typedef struct Pmi {
     unsigned num_blocks;  /* [c] */
     bool shared;          /* [c] the received bitmaps are somebody else's */
     int64_t outstanding;  /* [a] host pages in state REQUESTED */
+    unsigned requests;    /* [a] host pages that ever became REQUESTED; wraps */
 } Pmi;
 
 /*
