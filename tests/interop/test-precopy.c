@@ -112,7 +112,7 @@ static void test_multifd_refused(void)
 static void test_through_file(gconstpointer from_stock)
 {
     FilePair p;
-    g_autofree char *path = NULL, *incoming = NULL;
+    g_autofree char *path = NULL;
 
     if (!have_stock()) {
         return;

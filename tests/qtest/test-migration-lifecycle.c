@@ -140,6 +140,7 @@ static void test_pause_and_continue(void)
     mig_start(from, to, MIG_UNIX, false);
     mig_wait_status(from, "pre-switchover");
     g_autofree char *err = qtest_qmp_error(from->s, "migrate-continue", "{'state': 'device'}");
+    g_assert_nonnull(strstr(err, "pre-switchover"));
     qtest_qmp_ok(from->s, "migrate-continue", "{'state': 'pre-switchover'}");
     mig_wait_status(from, "completed");
     mig_wait_status(to, "completed");
@@ -380,19 +381,24 @@ static void test_refused_commands(void)
 {
     GuestVm *from = guest_start(usual()), *to = guest_start_incoming(usual());
     g_autofree char *early = qtest_qmp_error(from->s, "migrate-start-postcopy", NULL);
+    g_assert_nonnull(strstr(early, "Enable postcopy"));
 
     mig_set_caps(from, "postcopy-ram", NULL);
     mig_set_caps(to, "postcopy-ram", NULL);
     g_autofree char *before = qtest_qmp_error(from->s, "migrate-start-postcopy", NULL);
+    g_assert_nonnull(strstr(before, "after migration has been started"));
     start_slowly(from, to);
     g_autofree char *caps = qtest_qmp_error(
         from->s, "migrate-set-capabilities",
         "{'capabilities': [{'capability': 'xbzrle', 'state': true}]}");
+    g_assert_nonnull(strstr(caps, "in progress"));
     g_autofree char *twice = qtest_qmp_error(from->s, "migrate", "{'uri': 'unix:/nowhere'}");
+    g_assert_nonnull(strstr(twice, "in progress"));
     mig_set_parameter(from, "max-postcopy-bandwidth", 1 << 20);
     qtest_qmp_ok(from->s, "migrate-start-postcopy", NULL);
     mig_wait_status(from, "postcopy-active");
     g_autofree char *late = qtest_qmp_error(from->s, "migrate_cancel", NULL);
+    g_assert_nonnull(strstr(late, "Postcopy migration in progress"));
     mig_set_parameter(from, "max-postcopy-bandwidth", 0);
     mig_wait_status(from, "completed");
     mig_wait_status(to, "completed");

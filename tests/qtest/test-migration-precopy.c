@@ -541,8 +541,8 @@ static void test_refused(void)
         "{'uri': 'nonsense:/x'}",
         "{'uri': 'fd:unknown'}",
         "{'uri': 'unix:/x', 'resume': true}",
-        "{'channels': [{'channel-type': 'main', 'addr': {'transport': 'rdma', 'host': 'h', "
-        "'port': '1'}}]}",
+        ("{'channels': [{'channel-type': 'main', 'addr': {'transport': 'rdma', 'host': 'h', "
+         "'port': '1'}}]}"),
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {

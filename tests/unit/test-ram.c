@@ -200,8 +200,7 @@ static void round_trip(Fixture *f, bool through_socket, void (*before)(GRand *),
     g_autofree uint8_t *want_main = g_memdup2(main_block->host, MAIN_SIZE);
     g_autofree uint8_t *want_side = g_memdup2(side_block->host, SIDE_SIZE);
     g_autoptr(Stream) out = stream_new_output_memory();
-    g_autoptr(Stream) in = NULL, feed = NULL;
-    g_autoptr(GThread) t = NULL;
+    g_autoptr(Stream) in = NULL;
     Sender snd = { f, out };
     const void *data;
     size_t len;
