@@ -15,6 +15,7 @@
 #include "channel.h"
 #include "globalstate.h"
 #include "postcopy-ram/postcopy.h"
+#include "ram.h"
 #include "return-path.h"
 #include "state.h"
 #include "stream-internal.h"
@@ -121,8 +122,11 @@ void *dst_main(void *opaque)
     if (loadvm_header(m, m->in, &err)) {
         result = loadvm_run(m, m->in, false, &err);
     }
-    if (result == LOAD_EOF && !loadvm_skip_vmdesc(m, m->in, &err)) {
-        result = LOAD_ERROR;
+    if (result == LOAD_EOF) {
+        ram_load_trim(m->ram_dest);
+        if (!loadvm_skip_vmdesc(m, m->in, &err)) {
+            result = LOAD_ERROR;
+        }
     }
     trace_migration_load_end(m->uri, result, err ? error_get_pretty(err) : "");
     if (migration_cancelled(m)) {

@@ -37,8 +37,8 @@ static void init_block(RamDestBlock *b, RAMBlock *rb, const MigConfig *config)
     *b = (RamDestBlock){ .rb = rb, .pages = ramblock_pages(rb) };
     b->ignored = ram_block_ignored(rb, config);
     b->received = bitmap_new(b->pages);
-    b->populated = bitmap_new(rb->used_length / POPULATE_REGION + 1);
-    b->populate = !b->ignored && rb->page_size == (size_t)getpagesize();
+    populate_block_init(&b->populate, rb,
+                        !b->ignored && b->pages && rb->page_size == (size_t)getpagesize());
 }
 
 RamDest *ram_dest_new(const MigConfig *config)
@@ -55,7 +55,7 @@ RamDest *ram_dest_new(const MigConfig *config)
     }
     rd->touch_zero = config->cap[MIG_CAP_POSTCOPY_RAM];
     rd->guess = GUESS_MIN;
-    populator_init(&rd->populator);
+    rd->populator = populator_new();
     return rd;
 }
 
@@ -64,9 +64,10 @@ void ram_dest_free(RamDest *rd)
     if (!rd) {
         return;
     }
+    populator_free(rd->populator);
     for (unsigned i = 0; i < rd->n_blocks; i++) {
         g_free(rd->blocks[i].received);
-        g_free(rd->blocks[i].populated);
+        populate_block_clear(&rd->blocks[i].populate);
     }
     g_free(rd->blocks);
     g_free(rd);
@@ -154,21 +155,6 @@ static bool load_block_list(RamDest *rd, Stream *s, const MigConfig *config, uin
 
 /* ---- placing (precopy) ---- */
 
-/* Page [offset, +4 KiB) is about to be written: have its surroundings present. */
-static void populate_region(RamDest *rd, RamDestBlock *b, uint64_t offset)
-{
-    uint64_t region = offset / POPULATE_REGION;
-    uint64_t start = region * POPULATE_REGION;
-    uint64_t len = MIN(POPULATE_REGION, b->rb->used_length - start);
-
-    b->hole_end = 0;
-    if (!b->populate || bitmap_test(b->populated, region)) {
-        return;
-    }
-    bitmap_set_bit(b->populated, region);
-    b->populate = populate_ahead(&rd->populator, b->rb, start, len);
-}
-
 /* Is the page a hole of the block's file, that is zero without having memory? */
 static bool page_is_hole(RamDestBlock *b, uint64_t offset)
 {
@@ -202,11 +188,19 @@ static void place_zero(RamDest *rd, RamDestBlock *b, uint64_t offset)
         b->hole_end = 0;
     }
     bitmap_set_bit(b->received, offset >> TARGET_PAGE_BITS);
+    populate_zero_seen(rd->populator);
+}
+
+/* Data will be written at offset. */
+static void prepare(RamDest *rd, RamDestBlock *b, uint64_t offset)
+{
+    b->hole_end = 0;
+    populate_for(rd->populator, &b->populate, offset);
 }
 
 static bool place_page(RamDest *rd, RamDestBlock *b, uint64_t offset, Stream *s)
 {
-    populate_region(rd, b, offset);
+    prepare(rd, b, offset);
     if (!stream_get_bytes(s, b->rb->host + offset, PAGE_BYTES)) {
         return false;
     }
@@ -311,10 +305,9 @@ static bool load_run(RamDest *rd, RamDestBlock *b, uint64_t offset, uint64_t gue
     Run run = { .b = b, .offset = offset, .n = guess + 1 };
     size_t got;
 
-    for (uint64_t at = offset; at < offset + run.n * PAGE_BYTES; at += POPULATE_REGION) {
-        populate_region(rd, b, at);
-    }
-    populate_region(rd, b, offset + guess * PAGE_BYTES);
+    G_STATIC_ASSERT(GUESS_MAX * PAGE_BYTES <= POPULATE_REGION);
+    prepare(rd, b, offset);
+    prepare(rd, b, offset + guess * PAGE_BYTES);
     do {
         got = stream_get_iov(s, iov, run_iov(&run, iov));
     } while (got && run_advance(rd, &run, s, got));
@@ -447,8 +440,16 @@ bool ram_load(RamDest *rd, Stream *s, const MigConfig *config, Error **errp)
     }
 }
 
+void ram_load_trim(RamDest *rd)
+{
+    for (unsigned i = 0; i < rd->n_blocks; i++) {
+        populate_trim(rd->populator, &rd->blocks[i].populate, rd->blocks[i].received);
+    }
+}
+
 bool ram_load_drop_unreceived(RamDest *rd, Error **errp)
 {
+    populator_stop(rd->populator);
     for (unsigned i = 0; i < rd->n_blocks; i++) {
         RamDestBlock *b = &rd->blocks[i];
         uint64_t host_pages = MAX(b->rb->page_size / TARGET_PAGE_SIZE, 1);

@@ -131,7 +131,7 @@ typedef struct RamDestBlock {
     uint64_t pages;            /* [c] target pages */
     bool ignored;              /* [c] x-ignore-shared: must not receive pages */
     bool listed;               /* [i] named in the block list of the stream */
-    bool populate;             /* [i] memory that may be populated ahead */
+    PopulateBlock populate;
     uint64_t hole_end;         /* [i] backing file: nothing was written before this offset
                                   since the hole that ends there was found; 0: not known */
     /*
@@ -139,7 +139,6 @@ typedef struct RamDestBlock {
      * POSTCOPY_LISTEN; afterwards the rules of postcopy-ram/pmi.h.
      */
     unsigned long *received;
-    unsigned long *populated;  /* [i] a bit every 2 MiB */
 } RamDestBlock;
 
 struct RamDest {
@@ -148,7 +147,7 @@ struct RamDest {
     RamDestBlock *last;        /* [i] block that CONTINUE means on the main channel */
     bool touch_zero;           /* [c] postcopy-ram: a zero page must become present as well */
     uint64_t guess;            /* [i] pages to read ahead straight into guest memory */
-    Populator populator;       /* [i] */
+    Populator *populator;      /* [c] */
     const PageSink *sink;      /* [i] NULL: precopy, pages are written in place */
     void *sink_opaque;
 };
@@ -159,6 +158,8 @@ void ram_dest_free(RamDest *rd);
 RamDestBlock *ram_dest_block(RamDest *rd, const char *idstr); /* NULL: unknown */
 /* Body of a START/PART/END section of `ram`, up to and with EOS. */
 bool ram_load(RamDest *rd, Stream *s, const MigConfig *config, Error **errp);
+/* After a whole load (precopy): give back memory that was populated for nothing. */
+void ram_load_trim(RamDest *rd);
 /*
  * For POSTCOPY_LISTEN, before userfaultfd is registered: drop every host page that is not
  * wholly received.  Populating ahead and wrong guesses leave pages present that no

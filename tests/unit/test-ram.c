@@ -234,6 +234,7 @@ static void round_trip(Fixture *f, bool through_socket, void (*before)(GRand *),
         g_assert_no_error(err);
     }
     g_assert_cmpuint(stream_offset(in), ==, len);
+    ram_load_trim(rd);
     g_assert_cmpint(memcmp(want_main, main_block->host, MAIN_SIZE), ==, 0);
     g_assert_cmpint(memcmp(want_side, side_block->host, SIDE_SIZE), ==, 0);
     for (unsigned i = 0; i < rd->n_blocks; i++) {
@@ -311,6 +312,20 @@ static void test_zero_is_free(void)
     round_trip(&f, false, drop_memory, NULL);
     tear_down(&f);
     g_assert_cmpuint(resident_kib(main_block), ==, 0);
+}
+
+/* Data, then zeros: what was populated ahead of the end of the data is given back. */
+static void test_populate_trim(void)
+{
+    Fixture f;
+
+    clear_memory(NULL);
+    memset(main_block->host, 0x5a, 5 * MiB);
+    set_up(&f);
+    round_trip(&f, false, drop_memory, NULL);
+    tear_down(&f);
+    g_assert_cmpuint(resident_kib(main_block), >=, 5 * 1024);
+    g_assert_cmpuint(resident_kib(main_block), <=, 6 * 1024);
 }
 
 /* ---- hostile records ---- */
@@ -555,6 +570,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ram/hostile/records", test_hostile);
     g_test_add_func("/ram/hostile/list", test_hostile_list);
     g_test_add_func("/ram/cuts", test_cuts);
+    g_test_add_func("/ram/populate-trim", test_populate_trim);
     g_test_add_func("/ram/populate-choice", test_populate_choice);
     g_test_add_func("/ram/drop-unreceived", test_drop_unreceived);
     return g_test_run();
