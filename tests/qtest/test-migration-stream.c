@@ -7,6 +7,9 @@
 #include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "migration-file-ram.h"
 
@@ -185,6 +188,58 @@ static void test_no_description(void)
     file_pair_free(&p);
 }
 
+/* ---- a source that stalls ---- */
+
+static int connect_unix(const char *path)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path));
+    g_assert_cmpint(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), ==, 0);
+    return fd;
+}
+
+/* In the middle of a device's section the monitor still answers, and the program can end. */
+static void test_stall(gconstpointer in_device)
+{
+    static const char start[] = "QEVM\0\0\0\3\7\0\0\0\4none";
+    static const char device[] = "\4\0\0\0\0\5timer\0\0\0\0\0\0\0\2\1\2\3";
+    QTestState *s = qtest_init("-machine none -m 1M -incoming defer");
+    g_autofree char *path = qtest_path(s, "socket");
+    int fd;
+
+    qtest_qmp_ok(s, "migrate-incoming", "{'uri': 'unix:%s'}", path);
+    fd = connect_unix(path);
+    g_assert_cmpint(write(fd, start, sizeof(start) - 1), ==, sizeof(start) - 1);
+    if (in_device) {
+        g_assert_cmpint(write(fd, device, sizeof(device) - 1), ==, sizeof(device) - 1);
+    }
+    json_object_unref(mig_wait(s, "active"));
+    g_usleep(50 * 1000);
+    for (int i = 0; i < 20; i++) {
+        qtest_qmp_ok(s, "query-status", NULL);
+    }
+    qtest_quit(s);
+    close(fd);
+}
+
+/* Somebody else connects meanwhile, or nobody ever says anything. */
+static void test_second_connection(void)
+{
+    QTestState *s = qtest_init("-machine none -m 1M -incoming defer");
+    g_autofree char *path = qtest_path(s, "socket");
+    int fd;
+
+    qtest_qmp_ok(s, "migrate-incoming", "{'uri': 'unix:%s'}", path);
+    fd = connect_unix(path);
+    json_object_unref(mig_wait(s, "active"));
+    g_free(qtest_qmp_error(s, "migrate-incoming", "{'uri': 'unix:%s'}", path));
+    g_free(qtest_qmp_error(s, "migrate", "{'uri': 'unix:%s'}", path));
+    qtest_quit(s);
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -195,6 +250,9 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/stream/recorded-refused", test_recorded_refused);
     g_test_add_func("/stream/cuts", test_cuts);
+    g_test_add_data_func("/stream/stall/between", NULL, test_stall);
+    g_test_add_data_func("/stream/stall/in-device", "", test_stall);
+    g_test_add_func("/stream/second-connection", test_second_connection);
     g_test_add_func("/stream/no-description", test_no_description);
     return g_test_run();
 }
