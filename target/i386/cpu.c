@@ -168,9 +168,15 @@ void x86_cpu_reset(X86CPU *cpu)
 
 void x86_cpu_do_init(X86CPU *cpu)
 {
+    int32_t vector = cpu->apic ? cpu->apic->sipi_vector : 0;
+
     reset_registers(cpu);
     if (cpu->apic) {
         apic_init_reset(cpu->apic);
+        /* A SIPI that came before this thread got round to the INIT keeps its vector. */
+        if (__atomic_load_n(&cpu->interrupt_pending, __ATOMIC_SEQ_CST) & CPU_INT_SIPI) {
+            cpu->apic->sipi_vector = vector;
+        }
     }
 }
 
