@@ -447,6 +447,11 @@ void ram_load_trim(RamDest *rd)
     }
 }
 
+void ram_load_stop_populating(RamDest *rd)
+{
+    populator_stop(rd->populator);
+}
+
 bool ram_load_drop_unreceived(RamDest *rd, Error **errp)
 {
     populator_stop(rd->populator);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "trace/migration.h"
 #include "util/bitmap.h"
@@ -92,13 +93,25 @@ static uint64_t thread_ns(void)
 
 /* ---- one region ---- */
 
+/*
+ * The first page of a mapping ties all of it to one anon_vma (mm/rmap.c).  Only parts that
+ * share it become one mapping again when their advice is the same again.  Lock held.
+ */
+static bool tie_together(PopulateBlock *b)
+{
+    if (!b->tied) {
+        b->tied = madvise(b->rb->host, getpagesize(), MADV_POPULATE_WRITE) == 0;
+    }
+    return b->tied;
+}
+
 /* Its bit is set; lock held, dropped meanwhile. */
 static void populate_locked(Populator *p, PopulateBlock *b, uint64_t region)
 {
     RAMBlock *rb = b->rb;
     uint64_t start = region * POPULATE_REGION;
     uint64_t len = MIN(POPULATE_REGION, rb->used_length - start);
-    bool choice = rb->fd < 0 && len == POPULATE_REGION;
+    bool choice = rb->fd < 0 && len == POPULATE_REGION && tie_together(b);
     PopulateKind kind = choice ? populate_choose(&p->choice) : POPULATE_SMALL;
     uint8_t *host = rb->host + start;
     bool good;

@@ -39,6 +39,7 @@ typedef struct PopulateBlock {
     RAMBlock *rb;              /* fixed; NULL: it is not to be populated ahead */
     uint64_t regions;          /* fixed */
     unsigned long *populated;  /* lock; a bit a region: done or being done */
+    bool tied;                 /* lock; parts with different advice can be joined again */
     unsigned long *used;       /* reader's thread; a bit a region: data came */
 } PopulateBlock;
 

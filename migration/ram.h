@@ -158,6 +158,11 @@ void ram_dest_free(RamDest *rd);
 RamDestBlock *ram_dest_block(RamDest *rd, const char *idstr); /* NULL: unknown */
 /* Body of a START/PART/END section of `ram`, up to and with EOS. */
 bool ram_load(RamDest *rd, Stream *s, const MigConfig *config, Error **errp);
+/*
+ * No memory is populated ahead any more; returns when the helper has ended.  For the thread
+ * that reads the main stream, or after it.
+ */
+void ram_load_stop_populating(RamDest *rd);
 /* After a whole load (precopy): give back memory that was populated for nothing. */
 void ram_load_trim(RamDest *rd);
 /*

@@ -14,10 +14,18 @@
 #include "util/log.h"
 #include "util/util.h"
 
+/*
+ * Off: also ends the populating ahead, whose helper gives each region its own advice.
+ * An ioctl of userfaultfd refuses a range of several mappings (ENOENT), so from DISCARD
+ * on a block must be one mapping again.
+ */
 void postcopy_thp(PostcopyDest *pd, bool on)
 {
     if (pd->thp_off == !on) {
         return;
+    }
+    if (!on) {
+        ram_load_stop_populating(pd->m->ram_dest);
     }
     for (unsigned i = 0; i < pd->pmi->num_blocks; i++) {
         const RAMBlock *rb = pd->pmi->blocks[i].rb;

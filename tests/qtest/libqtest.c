@@ -68,10 +68,24 @@ void fail(QTestState *s, const char *fmt, ...)
     g_abort();
 }
 
+/* What the emulators had to say; in a handler of a signal of our own, so anything is allowed. */
+static void show_stderr(QTestState *s)
+{
+    g_autofree char *err = qtest_stderr(s);
+
+    if (*err) {
+        fprintf(stderr, "stderr of emulator %d:\n%s", s->pid, err);
+    }
+}
+
 static void kill_all(int signo)
 {
     for (guint i = 0; states && i < states->len; i++) {
         QTestState *s = g_ptr_array_index(states, i);
+
+        if (signo == SIGABRT || signo == SIGTRAP) {
+            show_stderr(s);
+        }
         if (!s->exited) {
             kill(s->pid, SIGKILL);
         }
@@ -96,6 +110,7 @@ static void watch_own_death(void)
         states = g_ptr_array_new();
         atexit(kill_all_at_exit);
         signal(SIGABRT, kill_all);
+        signal(SIGTRAP, kill_all); /* g_error() */
         signal(SIGTERM, kill_all);
         signal(SIGINT, kill_all);
         signal(SIGPIPE, SIG_IGN);

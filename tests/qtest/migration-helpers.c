@@ -456,7 +456,8 @@ void mig_wait_status(GuestVm *vm, const char *status)
         if (now && !strcmp(now, status)) {
             return;
         }
-        if (g_get_monotonic_time() > deadline || (now && !strcmp(now, "failed"))) {
+        if (g_get_monotonic_time() > deadline ||
+            (now && (!strcmp(now, "failed") || !strcmp(now, "postcopy-paused")))) {
             g_autofree char *why = mig_info_string(vm, "error-desc");
             g_autofree char *err = qtest_stderr(vm->s);
             g_error("no status %s; events were: %s; error: %s; stderr: %s", status,
