@@ -11,7 +11,7 @@ import time
 
 from ferryqmp import QMPError
 
-ENDED = ('completed', 'failed', 'cancelled')
+ENDED = ('completed', 'failed', 'cancelled', 'postcopy-paused')
 POSTCOPY = ('postcopy-device', 'postcopy-active', 'postcopy-paused', 'postcopy-recover',
             'postcopy-recover-setup')
 
@@ -51,10 +51,11 @@ class Progress:
     def show(self, s, total):
         if self.quiet:
             return
-        done = 1 - s['remaining'] / total if total else 1.0
+        done = 1 - s['remaining'] / total if total else 0.0
         done = min(max(done, 0.0), 1.0)
+        dirty = f'{human(s["dirty"] * 4096)}/s' if s['dirty'] else '-'
         text = (f'{s["status"]:<16} {done * 100:5.1f}%  {s["mbps"] / 1000:6.2f} Gbit/s  '
-                f'dirty {human(s["dirty"] * 4096)}/s  left {human(s["remaining"])}  '
+                f'dirty {dirty:<13}  left {human(s["remaining"]):<10}  '
                 f'faults {s["requests"]}')
         if self.tty:
             width = 24
@@ -113,9 +114,11 @@ class Move:
              'requests': ram.get('postcopy-requests', 0)}
         samples = self.rec.samples
         if samples:
-            dt = s['t'] - samples[-1]['t']
+            # Over a quarter of a second: bytes leave in bursts.
+            old = next((o for o in reversed(samples) if s['t'] - o['t'] >= 0.25), samples[0])
+            dt = s['t'] - old['t']
             if dt > 0:
-                s['mbps'] = max(0, s['transferred'] - samples[-1]['transferred']) * 8 / dt / 1e6
+                s['mbps'] = max(0, s['transferred'] - old['transferred']) * 8 / dt / 1e6
         samples.append(s)
         self.rec.result = info
         return s, ram.get('total', 0)
@@ -137,8 +140,7 @@ class Move:
                     self.src.cmd('migrate-start-postcopy')
                     asked = True
                 if s['t'] > self.timeout:
-                    self.src.cmd('migrate_cancel')
-                    raise QMPError(f'not finished within {self.timeout} s; cancelled')
+                    self.give_up(s['status'])
                 time.sleep(self.interval)
         finally:
             if self.progress:
@@ -146,6 +148,13 @@ class Move:
             self.cleanup()
         self.finish(wall)
         return self.rec
+
+    def give_up(self, status):
+        late = f'not finished within {self.timeout} s'
+        if status.startswith('postcopy'):
+            raise QMPError(f'{late}; in {status} it cannot be cancelled')
+        self.src.cmd('migrate_cancel')
+        raise QMPError(f'{late}; cancelled')
 
     def cleanup(self):
         if self.tmp:
@@ -156,7 +165,9 @@ class Move:
     def finish(self, wall):
         rec = self.rec
         if rec.result['status'] != 'completed':
-            raise QMPError(f'migration {rec.result["status"]}: {rec.result.get("error-desc", "no reason given")}')
+            why = rec.result.get('error-desc', 'no reason given')
+            there = self.dst.cmd('query-migrate').get('error-desc')
+            raise QMPError(f'migration {rec.result["status"]}: {why}' + (f'; destination: {there}' if there else ''))
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             rec.target = self.dst.cmd('query-migrate')
