@@ -168,16 +168,18 @@ void x86_cpu_reset(X86CPU *cpu)
 
 void x86_cpu_do_init(X86CPU *cpu)
 {
+    /* A SIPI that came before this thread got round to the INIT waits on, with its vector. */
+    int sipi = __atomic_load_n(&cpu->interrupt_pending, __ATOMIC_SEQ_CST) & CPU_INT_SIPI;
     int32_t vector = cpu->apic ? cpu->apic->sipi_vector : 0;
 
     reset_registers(cpu);
     if (cpu->apic) {
         apic_init_reset(cpu->apic);
-        /* A SIPI that came before this thread got round to the INIT keeps its vector. */
-        if (__atomic_load_n(&cpu->interrupt_pending, __ATOMIC_SEQ_CST) & CPU_INT_SIPI) {
+        if (sipi) {
             cpu->apic->sipi_vector = vector;
         }
     }
+    __atomic_fetch_or(&cpu->interrupt_pending, sipi, __ATOMIC_SEQ_CST);
 }
 
 void x86_cpu_do_sipi(X86CPU *cpu, uint8_t vector)

@@ -131,10 +131,6 @@ static void test_cpus(const void *opaque)
     if (guest_skip_accel(a->accel)) {
         return;
     }
-    if (!g_getenv("FERRY_TEST_SMP")) {
-        g_test_skip("other CPUs of the guest do not always start (FERRY_TEST_SMP=1 tries)");
-        return;
-    }
     from = guest_start(&config);
     check_cpus(from, config.cpus);
     to = guest_start_incoming(&config);
