@@ -35,6 +35,13 @@ static const struct {
       "a page that is skipped could not be requested" },
 };
 
+/* Capabilities that need another one. */
+static const struct {
+    MigCap cap, needs;
+} cap_needs[] = {
+    { MIG_CAP_SWITCHOVER_ACK, MIG_CAP_RETURN_PATH },
+};
+
 /* One row a parameter. */
 typedef struct ParamRow {
     const char *name;
@@ -244,6 +251,13 @@ static bool caps_check(const MigSettings *s, const bool *caps, Error **errp)
             error_setg(errp, "capabilities '%s' and '%s' cannot be on together: %s",
                        cap_rows[cap_conflicts[i].a].name, cap_rows[cap_conflicts[i].b].name,
                        cap_conflicts[i].why);
+            return false;
+        }
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(cap_needs); i++) {
+        if (caps[cap_needs[i].cap] && !caps[cap_needs[i].needs]) {
+            error_setg(errp, "capability '%s' needs '%s'", cap_rows[cap_needs[i].cap].name,
+                       cap_rows[cap_needs[i].needs].name);
             return false;
         }
     }

@@ -21,7 +21,7 @@
 #define MIG_CAPS(X)                                                               \
     X(XBZRLE, "xbzrle", false, "x-xbzrle")                                        \
     X(RDMA_PIN_ALL, "rdma-pin-all", false, "x-rdma-pin-all")                      \
-    X(AUTO_CONVERGE, "auto-converge", false, "x-auto-converge")                   \
+    X(AUTO_CONVERGE, "auto-converge", true,  "x-auto-converge")                   \
     X(EVENTS, "events", true, "x-events")                                         \
     X(POSTCOPY_RAM, "postcopy-ram", true, "x-postcopy-ram")                       \
     X(X_COLO, "x-colo", false, "x-colo")                                          \
@@ -37,7 +37,7 @@
     X(BACKGROUND_SNAPSHOT, "background-snapshot", false, "x-background-snapshot") \
     X(ZERO_COPY_SEND, "zero-copy-send", false, "x-zero-copy-send")                \
     X(POSTCOPY_PREEMPT, "postcopy-preempt", false, "x-postcopy-preempt")          \
-    X(SWITCHOVER_ACK, "switchover-ack", false, "x-switchover-ack")                \
+    X(SWITCHOVER_ACK, "switchover-ack", true,  "x-switchover-ack")                \
     X(DIRTY_LIMIT, "dirty-limit", false, "x-dirty-limit")                         \
     X(MAPPED_RAM, "mapped-ram", false, "mapped-ram")
 

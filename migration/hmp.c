@@ -286,6 +286,9 @@ static void hmp_info_migrate(HmpSession *s, JsonObject *args)
     }
     if (hmp_arg_bool(args, "all")) {
         show_globals(s);
+        if (info->has_cpu_throttle_percentage) {
+            hmp_printf(s, "CPU Throttle (%%): %" PRId64 "\n", info->cpu_throttle_percentage);
+        }
         show_blocktime(s, info);
     }
 }

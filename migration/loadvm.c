@@ -224,6 +224,10 @@ static bool cmd_open_return_path(Migration *m, CommandArgs *a, Error **errp)
     }
     ReturnPathSend *rps = return_path_send_new(m->channel);
     __atomic_store_n(&m->rp_send, rps, __ATOMIC_RELEASE);
+    if (m->config->cap[MIG_CAP_SWITCHOVER_ACK] && m->config->switchover_ack_legacy) {
+        /* No device here has anything to wait for. */
+        return return_path_send_switchover_ack(rps, errp);
+    }
     return true;
 }
 

@@ -41,6 +41,13 @@ typedef struct RateState {
     double bytes_per_ms;       /* 0: not known yet */
 } RateState;
 
+/* The period that auto-converge looks at, src-converge.c.  [m] */
+typedef struct ConvergeState {
+    int64_t last_ms;           /* when it began; 0: none did */
+    uint64_t last_sent, last_dirtied; /* totals then: bytes, pages */
+    unsigned high;             /* periods in a row that were too fast */
+} ConvergeState;
+
 /*
  * Who may touch a field:
  *   [c] constant once the threads run            [L] machine lock
@@ -83,6 +90,8 @@ struct Migration {
     bool machine_stopped;      /* [m] we stopped it, and answer for it */
     JsonBuilder *vmdesc;       /* [m] NULL: none is sent */
     RateState rates;
+    ConvergeState converge;    /* [m] */
+    int acks_missing;          /* [a] SWITCHOVER_ACKs to come before the switch */
 
     /* ---- destination ---- */
     MigListener *listener;     /* [L] while waiting */

@@ -20,6 +20,7 @@
 #include "ram.h"
 #include "return-path.h"
 #include "savevm.h"
+#include "src-converge.h"
 #include "state.h"
 #include "stream-internal.h"
 #include "system/machine-lock.h"
@@ -181,6 +182,7 @@ void migration_shutdown(void)
         Migration *m = i ? root->destination : root->source;
 
         if (m) {
+            converge_end(m);
             __atomic_store_n(&m->cancel, 1, __ATOMIC_RELEASE);
             migration_shutdown_channels(m);
             src_wake(m);

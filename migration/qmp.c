@@ -13,6 +13,7 @@
 #include "ram.h"
 #include "savevm.h"
 #include "stream-internal.h"
+#include "system/cpu-throttle.h"
 #include "util/util.h"
 
 /* ---- commands ---- */
@@ -140,6 +141,8 @@ static void source_info(MigrationInfo *info, Migration *m, MigState state)
     }
     info->ram = ram_stats(m, state);
     info->has_total_time = info->has_setup_time = true;
+    info->cpu_throttle_percentage = cpu_throttle_percent();
+    info->has_cpu_throttle_percentage = info->cpu_throttle_percentage > 0;
     info->total_time = (end ? end : host_clock_ms()) - stat_get(st->start_ms);
     info->setup_time = MAX(stat_get(st->setup_end_ms) - stat_get(st->start_ms), 0);
     if (state != MIG_STATE_COMPLETED) {

@@ -44,6 +44,7 @@ static void merge_block(RamSource *r, RamSourceBlock *b)
         }
     }
     r->period_dirty += fresh;
+    r->dirtied_total += fresh;
     stat_add(r->dirty_count, fresh);
 }
 

@@ -41,6 +41,7 @@ struct RamSource {
     GMutex bitmap_lock;
     uint64_t dirty_count;      /* [a] set bits of all dirty bitmaps; changed under [B] */
     uint64_t period_dirty;     /* [m] newly dirty pages seen by syncs in this period */
+    uint64_t dirtied_total;    /* [m] newly dirty pages seen by all syncs */
     bool logging;              /* [L] dirty_log_start() succeeded */
     /* scan position */
     unsigned scan_block;       /* [m] */

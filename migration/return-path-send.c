@@ -76,6 +76,20 @@ bool return_path_send_pong(ReturnPathSend *rps, uint32_t cookie, Error **errp)
     return send_u32(rps, WIRE_RP_PONG, cookie, errp);
 }
 
+bool return_path_send_switchover_ack(ReturnPathSend *rps, Error **errp)
+{
+    uint8_t buf[WIRE_RP_HEADER_LEN];
+    bool ok;
+
+    wire_put_be16(buf, WIRE_RP_SWITCHOVER_ACK);
+    wire_put_be16(buf + 2, 0);
+    trace_return_path_send(wire_rp_name(WIRE_RP_SWITCHOVER_ACK), 0);
+    g_mutex_lock(&rps->lock);
+    ok = send_locked(rps, buf, sizeof(buf), errp);
+    g_mutex_unlock(&rps->lock);
+    return ok;
+}
+
 bool return_path_send_req_pages(ReturnPathSend *rps, const char *block, uint64_t start,
                                 uint32_t len, Error **errp)
 {

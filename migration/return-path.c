@@ -58,6 +58,18 @@ static Verdict on_pong(ReturnPath *rp, const uint8_t *payload, size_t len, Error
     return GO_ON;
 }
 
+static Verdict on_switchover_ack(ReturnPath *rp, const uint8_t *payload, size_t len, Error **errp)
+{
+    trace_return_path_message("SWITCHOVER_ACK", 0);
+    if (__atomic_fetch_sub(&rp->m->acks_missing, 1, __ATOMIC_RELEASE) <= 0) {
+        error_setg(errp, "SWITCHOVER_ACK came more often than it was asked for (does "
+                   "switchover-ack-legacy differ between the two sides?)");
+        return FAILED;
+    }
+    src_wake(rp->m);
+    return GO_ON;
+}
+
 static bool request_ok(const RAMBlock *rb, const WireReqPages *req, Error **errp)
 {
     if (!IS_ALIGNED(req->start, TARGET_PAGE_SIZE) || !IS_ALIGNED(req->len, TARGET_PAGE_SIZE) ||
@@ -127,6 +139,7 @@ static MessageFn *const handlers[WIRE_RP__MAX] = {
     [WIRE_RP_PONG] = on_pong,
     [WIRE_RP_REQ_PAGES_ID] = on_req_pages_id,
     [WIRE_RP_REQ_PAGES] = on_req_pages,
+    [WIRE_RP_SWITCHOVER_ACK] = on_switchover_ack,
 };
 
 static Verdict read_message(ReturnPath *rp, Error **errp)

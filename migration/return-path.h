@@ -6,6 +6,7 @@
  *   SHUT(err)      the load ended; 0: well               the thread ends with it
  *   PONG(cookie)   answer to PING                        postcopy_source_pong()
  *   REQ_PAGES[_ID] somebody waits for these pages        urgent_push()
+ *   SWITCHOVER_ACK nothing stands against the switch     Migration.acks_missing
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -52,6 +53,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ReturnPathSend, return_path_send_free)
 
 bool return_path_send_shut(ReturnPathSend *rps, uint32_t value, Error **errp);
 bool return_path_send_pong(ReturnPathSend *rps, uint32_t cookie, Error **errp);
+/* Nothing here stands against the switch (switchover-ack). */
+bool return_path_send_switchover_ack(ReturnPathSend *rps, Error **errp);
 /*
  * Ask for [start, start+len) of a block, a host page.  The name goes along when it is
  * not the block of the request before.

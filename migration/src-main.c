@@ -19,6 +19,7 @@
 #include "postcopy-ram/postcopy.h"
 #include "ram.h"
 #include "return-path.h"
+#include "src-converge.h"
 #include "src-rates.h"
 #include "state.h"
 #include "stream-internal.h"
@@ -32,6 +33,7 @@
 #define SEND_BUFFER (4 * MiB)
 /* The answer to the first PING is due when a whole pass has been sent. */
 #define ANSWER_WAIT_US (10 * G_USEC_PER_SEC)
+#define ACK_POLL_US (G_USEC_PER_SEC / 10)
 
 void src_wake(Migration *m)
 {
@@ -82,6 +84,9 @@ static bool connect_out(Migration *m, Error **errp)
     io_channel_set_send_buffer(ioc, SEND_BUFFER);
     migration_set_channel(m, ioc);
     m->out = stream_new_output(ioc);
+    /* By the old rules the destination answers once, by the new ones only if a device asks. */
+    stat_set(m->acks_missing, m->config->cap[MIG_CAP_SWITCHOVER_ACK] &&
+                              m->config->switchover_ack_legacy);
     if (wants_answers) {
         if (!ioc->two_way) {
             error_setg(errp, "return-path and postcopy-ram need a channel that bytes can come "
@@ -144,6 +149,7 @@ static bool sync_pass(Migration *m, Error **errp)
     }
     uint64_t pass = stat_get(m->stats.dirty_sync_count) + 1;
     stat_set(m->stats.dirty_sync_count, pass);
+    converge_look(m);
     if (mig_settings_cap(MIG_CAP_EVENTS)) {
         JsonObject *data = json_object_new();
 
@@ -168,12 +174,28 @@ static int time_to_switch(Migration *m, SwitchDecision *d, Error **errp)
     return switch_decide(d, ram_dirty_bytes(m->ram), rates_threshold(m), runstate_is_running());
 }
 
+/* With switchover-ack the destination has a say, unless the guest stands still anyway. */
+static bool switchover_allowed(Migration *m)
+{
+    return stat_get(m->acks_missing) <= 0 || !runstate_is_running();
+}
+
+/* Nothing to do but to wait for the destination's word: not in a busy loop. */
+static void wait_for_ack(Migration *m)
+{
+    if (!ram_dirty_bytes(m->ram)) {
+        stream_flush(m->out);
+        mig_state_wait(m->state, MIG_STATE_ACTIVE, g_get_monotonic_time() + ACK_POLL_US);
+    }
+}
+
 /* Send until little enough is left.  *ret_postcopy: go on with postcopy. */
 static bool iterate(Migration *m, bool *ret_postcopy, Error **errp)
 {
     SwitchDecision d = { 0 };
 
     for (;;) {
+        bool may_switch;
         int now;
 
         if (migration_cancelled(m) || !return_path_alive(m, errp)) {
@@ -181,12 +203,15 @@ static bool iterate(Migration *m, bool *ret_postcopy, Error **errp)
         }
         set_rate(m);
         rates_update(m);
-        now = time_to_switch(m, &d, errp);
+        may_switch = switchover_allowed(m);
+        now = may_switch ? time_to_switch(m, &d, errp) : 0;
         if (now) {
             *ret_postcopy = false;
             return now > 0;
         }
-        if (m->config->cap[MIG_CAP_POSTCOPY_RAM] && stat_get(m->start_postcopy)) {
+        if (!may_switch) {
+            wait_for_ack(m);
+        } else if (m->config->cap[MIG_CAP_POSTCOPY_RAM] && stat_get(m->start_postcopy)) {
             *ret_postcopy = true;
             return true;
         }
@@ -260,6 +285,7 @@ static bool stop_machine(Migration *m, Error **errp)
         m->machine_stopped = true;
         vm_stop_force_state(RUN_STATE_FINISH_MIGRATE);
     }
+    converge_end(m);
     return pause_before_switch(m) && ram_dirty_sync(m, errp);
 }
 
@@ -358,6 +384,7 @@ static void end_well(Migration *m)
 /* The guest goes on here as it was, if it is still ours. */
 static void end_badly(Migration *m, Error *err)
 {
+    converge_end(m);
     if (err) {
         migration_set_error(m, err);
     }

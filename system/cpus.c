@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "accel/accel.h"
+#include "system/cpu-throttle.h"
 #include "system/machine-lock.h"
 #include "system/runstate.h"
 #include "trace/system.h"
@@ -122,6 +123,9 @@ static gpointer vcpu_thread(gpointer opaque)
         wait_for_work(cpu);
         if (cpu->unplug) {
             break;
+        }
+        if (cpu_throttle_nap(cpu)) {
+            continue;
         }
         if (!put_changed_regs(cpu)) {
             vm_stop_request(RUN_STATE_INTERNAL_ERROR);

@@ -53,6 +53,7 @@ static void test_capabilities(void)
         MIG_CAP_EVENTS, MIG_CAP_POSTCOPY_RAM, MIG_CAP_RETURN_PATH,
         MIG_CAP_PAUSE_BEFORE_SWITCHOVER, MIG_CAP_POSTCOPY_BLOCKTIME, MIG_CAP_LATE_BLOCK_ACTIVATE,
         MIG_CAP_X_IGNORE_SHARED, MIG_CAP_VALIDATE_UUID,
+        MIG_CAP_AUTO_CONVERGE, MIG_CAP_SWITCHOVER_ACK,
     };
     uint64_t working = 0;
 
@@ -68,7 +69,8 @@ static void test_capabilities(void)
         /* Off is always fine, on is refused by name when the build lacks it. */
         assert_ok(caps(s, false, { i, false }));
         if (mig_cap_supported(i)) {
-            assert_ok(caps(s, false, { i, true }));
+            assert_ok(caps(s, false, { i, true },
+                           { i == MIG_CAP_SWITCHOVER_ACK ? MIG_CAP_RETURN_PATH : i, true }));
             g_assert_true(mig_settings_get(s)->cap[i]);
         } else {
             g_autofree char *part = g_strdup_printf("'%s' is not supported", mig_cap_name(i));
@@ -110,6 +112,11 @@ static void test_conflicts(void)
     assert_refused(caps(s, false, { MIG_CAP_POSTCOPY_RAM, true }), "cannot be on together");
     /* Swapping them in one call is fine. */
     assert_ok(caps(s, false, { MIG_CAP_POSTCOPY_RAM, true }, { MIG_CAP_X_IGNORE_SHARED, false }));
+
+    assert_refused(caps(s, false, { MIG_CAP_SWITCHOVER_ACK, true }),
+                   "'switchover-ack' needs 'return-path'");
+    assert_ok(caps(s, false, { MIG_CAP_SWITCHOVER_ACK, true }, { MIG_CAP_RETURN_PATH, true }));
+    assert_refused(caps(s, false, { MIG_CAP_RETURN_PATH, false }), "needs 'return-path'");
 
     assert_refused(params(s, false, { .param = MIG_PARAM_MAX_CPU_THROTTLE, .num = 10 }),
                    "must not be below 'cpu-throttle-initial' (20)");

@@ -200,7 +200,7 @@ static void test_refused(void)
         { "00030201", "", false },
         { "0005000403616263", "not expected", false },
         { "0006000400000001", "not expected", false },
-        { "00070000", "not expected", false },
+        { "00070000", "more often than it was asked for", false },
         /* requests */
         { "0004000c000000000000200000001000", "before any", false },
         { "0003001000000000000050000000100003726f6d", "'rom'", false },
