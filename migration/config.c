@@ -33,6 +33,8 @@ static const struct {
 } cap_conflicts[] = {
     { MIG_CAP_POSTCOPY_RAM, MIG_CAP_X_IGNORE_SHARED,
       "a page that is skipped could not be requested" },
+    { MIG_CAP_DIRTY_LIMIT, MIG_CAP_AUTO_CONVERGE,
+      "each of them slows the guest down in its own way" },
 };
 
 /* Capabilities that need another one. */
@@ -86,7 +88,7 @@ static const struct {
 
 struct MigSettings {
     MigConfig c; /* machine lock; single numbers and capabilities are stored atomically */
-    bool (*postcopy_check)(Error **errp); /* fixed once set, like in_progress */
+    bool (*cap_check[MIG_CAP__MAX])(Error **errp); /* fixed once set, like in_progress */
     bool (*in_progress)(void);
 };
 
@@ -223,9 +225,9 @@ bool mig_cap_supported(MigCap cap)
     return cap_rows[cap].supported;
 }
 
-void mig_settings_set_postcopy_check(MigSettings *s, bool (*check)(Error **errp))
+void mig_settings_set_cap_check(MigSettings *s, MigCap cap, bool (*check)(Error **errp))
 {
-    s->postcopy_check = check;
+    s->cap_check[cap] = check;
 }
 
 void mig_settings_set_in_progress(MigSettings *s, bool (*in_progress)(void))
@@ -261,10 +263,11 @@ static bool caps_check(const MigSettings *s, const bool *caps, Error **errp)
             return false;
         }
     }
-    if (caps[MIG_CAP_POSTCOPY_RAM] && !s->c.cap[MIG_CAP_POSTCOPY_RAM] && s->postcopy_check &&
-        !s->postcopy_check(errp)) {
-        error_prefix(errp, "capability 'postcopy-ram': ");
-        return false;
+    for (int i = 0; i < MIG_CAP__MAX; i++) {
+        if (caps[i] && !s->c.cap[i] && s->cap_check[i] && !s->cap_check[i](errp)) {
+            error_prefix(errp, "capability '%s': ", cap_rows[i].name);
+            return false;
+        }
     }
     return true;
 }

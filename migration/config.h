@@ -38,7 +38,7 @@
     X(ZERO_COPY_SEND, "zero-copy-send", false, "x-zero-copy-send")                \
     X(POSTCOPY_PREEMPT, "postcopy-preempt", false, "x-postcopy-preempt")          \
     X(SWITCHOVER_ACK, "switchover-ack", true,  "x-switchover-ack")                \
-    X(DIRTY_LIMIT, "dirty-limit", false, "x-dirty-limit")                         \
+    X(DIRTY_LIMIT, "dirty-limit", true,  "x-dirty-limit")                         \
     X(MAPPED_RAM, "mapped-ram", false, "mapped-ram")
 
 typedef enum MigCap {
@@ -213,10 +213,9 @@ typedef struct MigCapChange {
 bool mig_settings_set_caps(MigSettings *s, const MigCapChange *changes, size_t n, bool running,
                            Error **errp);
 /*
- * Asked when postcopy-ram goes on; it looks itself whether this process waits for a
- * migration.  Set once, by the engine.
+ * Asked when the capability goes on: can it work here?  Set once for each, by the engine.
  */
-void mig_settings_set_postcopy_check(MigSettings *s, bool (*check)(Error **errp));
+void mig_settings_set_cap_check(MigSettings *s, MigCap cap, bool (*check)(Error **errp));
 /*
  * Is a migration under way, so that settings are frozen?  Asked by the monitor commands; set
  * once, by the engine.

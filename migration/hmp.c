@@ -289,6 +289,12 @@ static void hmp_info_migrate(HmpSession *s, JsonObject *args)
         if (info->has_cpu_throttle_percentage) {
             hmp_printf(s, "CPU Throttle (%%): %" PRId64 "\n", info->cpu_throttle_percentage);
         }
+        if (info->has_dirty_limit_throttle_time_per_round) {
+            hmp_printf(s, "Dirty-limit Throttle (us): %" PRIu64 "\n",
+                       info->dirty_limit_throttle_time_per_round);
+            hmp_printf(s, "Dirty-limit Ring Full (us): %" PRIu64 "\n",
+                       info->dirty_limit_ring_full_time);
+        }
         show_blocktime(s, info);
     }
 }

@@ -46,6 +46,7 @@ typedef struct ConvergeState {
     int64_t last_ms;           /* when it began; 0: none did */
     uint64_t last_sent, last_dirtied; /* totals then: bytes, pages */
     unsigned high;             /* periods in a row that were too fast */
+    uint64_t limit;            /* MiB/s that every vCPU may dirty; 0: not limited yet */
 } ConvergeState;
 
 /*

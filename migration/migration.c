@@ -14,6 +14,7 @@
 
 #include "channel.h"
 #include "config.h"
+#include "dirty-rate.h"
 #include "globalstate.h"
 #include "lifecycle.h"
 #include "postcopy-ram/postcopy.h"
@@ -23,6 +24,7 @@
 #include "src-converge.h"
 #include "state.h"
 #include "stream-internal.h"
+#include "system/dirty-limit.h"
 #include "system/machine-lock.h"
 #include "timer-section.h"
 #include "trace/migration.h"
@@ -119,7 +121,8 @@ void migration_init(void)
     save_registry_add(reg, NULL, 0, &vmstate_timer, &get_root()->timer, NULL);
     save_registry_add_live(reg, WIRE_RAM_IDSTR, WIRE_RAM_VERSION, &ram_ops);
     save_registry_skip_id(reg); /* dirty-bitmap */
-    mig_settings_set_postcopy_check(mig_settings(), host_can_postcopy);
+    mig_settings_set_cap_check(mig_settings(), MIG_CAP_POSTCOPY_RAM, host_can_postcopy);
+    mig_settings_set_cap_check(mig_settings(), MIG_CAP_DIRTY_LIMIT, dirty_limit_supported);
     mig_settings_set_in_progress(mig_settings(), migration_in_progress);
 }
 
@@ -175,6 +178,7 @@ static void migration_free(Migration *m)
 
 void migration_shutdown(void)
 {
+    dirty_rate_shutdown();
     if (!root) {
         return;
     }

@@ -14,6 +14,7 @@
 #include "savevm.h"
 #include "stream-internal.h"
 #include "system/cpu-throttle.h"
+#include "system/dirty-limit.h"
 #include "util/util.h"
 
 /* ---- commands ---- */
@@ -129,6 +130,18 @@ static MigrationRAMStats *ram_stats(Migration *m, MigState state)
     return r;
 }
 
+static void limit_info(MigrationInfo *info, Migration *m)
+{
+    uint64_t limit, rate;
+
+    if (m->config->cap[MIG_CAP_DIRTY_LIMIT] && dirty_limit_get(0, &limit, &rate)) {
+        info->has_dirty_limit_throttle_time_per_round = true;
+        info->has_dirty_limit_ring_full_time = true;
+        dirty_limit_stats(&info->dirty_limit_throttle_time_per_round,
+                          &info->dirty_limit_ring_full_time);
+    }
+}
+
 static void source_info(MigrationInfo *info, Migration *m, MigState state)
 {
     MigStats *st = &m->stats;
@@ -143,6 +156,7 @@ static void source_info(MigrationInfo *info, Migration *m, MigState state)
     info->has_total_time = info->has_setup_time = true;
     info->cpu_throttle_percentage = cpu_throttle_percent();
     info->has_cpu_throttle_percentage = info->cpu_throttle_percentage > 0;
+    limit_info(info, m);
     info->total_time = (end ? end : host_clock_ms()) - stat_get(st->start_ms);
     info->setup_time = MAX(stat_get(st->setup_end_ms) - stat_get(st->start_ms), 0);
     if (state != MIG_STATE_COMPLETED) {

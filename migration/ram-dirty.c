@@ -24,7 +24,7 @@
 
 static void merge_block(RamSource *r, RamSourceBlock *b)
 {
-    uint64_t words = BITMAP_WORDS(b->pages), fresh = 0;
+    uint64_t words = BITMAP_WORDS(b->pages), fresh = 0, took = 0;
 
     for (uint64_t w = 0; w < words; w++) {
         unsigned long *from = &b->rb->dirty[w];
@@ -37,12 +37,14 @@ static void merge_block(RamSource *r, RamSourceBlock *b)
         if (w == words - 1 && b->pages % BITS_PER_LONG) {
             bits &= (1UL << (b->pages % BITS_PER_LONG)) - 1;
         }
+        took += __builtin_popcountl(bits);
         fresh += __builtin_popcountl(bits & ~b->dirty[w]);
         b->dirty[w] |= bits;
         if (b->protect && bits) {
             bitmap_set_bit(b->protect, w * BITS_PER_LONG / CHUNK_PAGES);
         }
     }
+    dirty_log_note_taken(took);
     r->period_dirty += fresh;
     r->dirtied_total += fresh;
     stat_add(r->dirty_count, fresh);

@@ -1,7 +1,7 @@
 /*
- * Auto-converge: when two periods in a row dirtied more than a given part of what was
+ * Making a guest converge: when two periods in a row dirtied more than a given part of what was
  * sent, vCPUs lose a share of their time, and more of it each time that this is not
- * enough.
+ * enough (auto-converge), or each gets a limit of what it may dirty (dirty-limit).
  *
  * Belongs to the source's migration thread.
  *
@@ -13,7 +13,10 @@
 #include "ram.h"
 #include "stream-internal.h"
 #include "system/cpu-throttle.h"
+#include "system/dirty-limit.h"
+#include "system/machine-lock.h"
 #include "trace/migration.h"
+#include "util/log.h"
 #include "util/util.h"
 
 /* A period is over at the first sync after this; shorter ones say little. */
@@ -67,6 +70,37 @@ int converge_next(const ConvergeRules *rules, int now, uint64_t dirtied, uint64_
     return MIN((unsigned)now + step, rules->max);
 }
 
+/* One limit for all vCPUs; the parameter may change while the migration runs. */
+static void limit_vcpus(ConvergeState *c)
+{
+    uint64_t limit = mig_live(MIG_PARAM_VCPU_DIRTY_LIMIT);
+    g_autoptr(Error) err = NULL;
+
+    dirty_limit_set_period(mig_live(MIG_PARAM_X_VCPU_DIRTY_LIMIT_PERIOD));
+    if (limit == c->limit) {
+        return;
+    }
+    MACHINE_LOCK_GUARD();
+    if (!dirty_limit_set(-1, limit, &err)) {
+        warn_report("dirty-limit: %s", error_get_pretty(err));
+        return;
+    }
+    c->limit = limit;
+}
+
+static void slow_down(Migration *m, const ConvergeRules *rules, uint64_t dirtied, uint64_t sent)
+{
+    int next;
+
+    if (m->config->cap[MIG_CAP_DIRTY_LIMIT]) {
+        limit_vcpus(&m->converge);
+        return;
+    }
+    next = converge_next(rules, cpu_throttle_percent(), dirtied, sent);
+    trace_migration_throttle(dirtied, sent, next);
+    cpu_throttle_set(next);
+}
+
 void converge_look(Migration *m)
 {
     ConvergeState *c = &m->converge;
@@ -74,7 +108,7 @@ void converge_look(Migration *m)
     uint64_t sent = stream_bytes(m->out), dirtied = m->ram->dirtied_total;
     ConvergeRules rules = present_rules();
 
-    if (!m->config->cap[MIG_CAP_AUTO_CONVERGE]) {
+    if (!m->config->cap[MIG_CAP_AUTO_CONVERGE] && !m->config->cap[MIG_CAP_DIRTY_LIMIT]) {
         return;
     }
     if (c->last_ms && now - c->last_ms >= PERIOD_MS) {
@@ -82,15 +116,13 @@ void converge_look(Migration *m)
         uint64_t new_sent = sent - c->last_sent;
 
         if (converge_judge(&rules, &c->high, new_dirty, new_sent)) {
-            int next = converge_next(&rules, cpu_throttle_percent(), new_dirty, new_sent);
-
-            trace_migration_throttle(new_dirty, new_sent, next);
-            cpu_throttle_set(next);
+            slow_down(m, &rules, new_dirty, new_sent);
         }
     }
     if (!c->last_ms || now - c->last_ms >= PERIOD_MS) {
-        *c = (ConvergeState){ .last_ms = now, .last_sent = sent, .last_dirtied = dirtied,
-                              .high = c->high };
+        c->last_ms = now;
+        c->last_sent = sent;
+        c->last_dirtied = dirtied;
     }
 }
 
@@ -98,5 +130,11 @@ void converge_end(Migration *m)
 {
     if (m->config && m->config->cap[MIG_CAP_AUTO_CONVERGE]) {
         cpu_throttle_set(0);
+    }
+    if (m->converge.limit) {
+        MACHINE_LOCK_GUARD();
+        dirty_limit_set(-1, 0, NULL);
+        dirty_limit_set_period(DIRTY_LIMIT_PERIOD_MS);
+        m->converge.limit = 0;
     }
 }

@@ -67,6 +67,57 @@ bool dirty_log_sync(Error **errp)
     return !accel || !accel->dirty_sync || accel->dirty_sync(errp);
 }
 
+static uint64_t taken; /* atomic: pages that migrations took out of the bitmaps */
+
+void dirty_log_note_taken(uint64_t pages)
+{
+    __atomic_fetch_add(&taken, pages, __ATOMIC_RELAXED);
+}
+
+uint64_t dirty_log_count(void)
+{
+    uint64_t n = __atomic_load_n(&taken, __ATOMIC_RELAXED);
+
+    RAMBLOCK_FOREACH(rb) {
+        n += bitmap_count(rb->dirty, 0, ramblock_pages(rb));
+    }
+    return n;
+}
+
+/* The log may begin with every page written; nobody else wants to know that. */
+static void forget_all(void)
+{
+    RAMBLOCK_FOREACH(rb) {
+        dirty_log_clear(rb, 0, rb->used_length);
+        for (uint64_t w = 0; w < BITMAP_WORDS(ramblock_pages(rb)); w++) {
+            __atomic_store_n(&rb->dirty[w], 0, __ATOMIC_SEQ_CST);
+        }
+    }
+}
+
+bool dirty_log_start_count(uint64_t *ret_count, Error **errp)
+{
+    bool first = users == 0;
+
+    if (!dirty_log_start(errp)) {
+        return false;
+    }
+    if (!dirty_log_sync(errp)) {
+        dirty_log_stop();
+        return false;
+    }
+    if (first) {
+        forget_all();
+    }
+    *ret_count = dirty_log_count();
+    return true;
+}
+
+uint32_t dirty_ring_entries(void)
+{
+    return accel && accel->dirty_ring_entries ? accel->dirty_ring_entries() : 0;
+}
+
 void dirty_log_clear(RAMBlock *rb, uint64_t offset, uint64_t len)
 {
     if (accel && accel->dirty_clear) {

@@ -18,6 +18,11 @@
 
 GPtrArray *kvm_vcpus;
 
+uint32_t kvm_ring_entries(void)
+{
+    return kvm.ring_entries;
+}
+
 bool kvm_ring_enable(uint32_t entries, Error **errp)
 {
     int cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL;
@@ -99,6 +104,7 @@ static unsigned collect(KvmVcpu *v)
         v->ring_next++;
         n++;
     }
+    __atomic_fetch_add(&v->cpu->parent.ring_pages, n, __ATOMIC_RELAXED);
     return n;
 }
 

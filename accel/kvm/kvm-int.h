@@ -94,6 +94,7 @@ void kvm_slots_lock(void);
 void kvm_slots_unlock(void);
 
 /* kvm-dirty-ring.c */
+uint32_t kvm_ring_entries(void); /* of each vCPU; 0: dirty bitmap */
 bool kvm_ring_enable(uint32_t entries, Error **errp);
 bool kvm_ring_map(KvmVcpu *v, Error **errp);
 void kvm_ring_unmap(KvmVcpu *v);

@@ -22,6 +22,7 @@
 
 #include "kvm-int.h"
 #include "system/address-space.h"
+#include "system/dirty-limit.h"
 #include "system/machine-lock.h"
 #include "system/runstate.h"
 #include "trace/accel_kvm.h"
@@ -242,6 +243,7 @@ static bool do_ring_full(CPUState *cpu, VcpuExit *ret)
         *ret = stop_internal_error(cpu, error_get_pretty(err));
         return true;
     }
+    dirty_limit_ring_full(cpu);
     v->ring_full_empty = n ? 0 : v->ring_full_empty + 1;
     if (v->ring_full_empty > 10000) {
         *ret = stop_internal_error(cpu, "KVM calls a dirty ring full that has no entries; "

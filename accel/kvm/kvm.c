@@ -235,6 +235,7 @@ const AccelOps kvm_accel_ops = {
     .dirty_stop = kvm_dirty_stop,
     .dirty_sync = kvm_dirty_sync,
     .dirty_clear = kvm_dirty_clear,
+    .dirty_ring_entries = kvm_ring_entries,
     .kernel_irqchip = true,
     .kernel_touches_ram = true,
 };

@@ -48,6 +48,7 @@ typedef struct AccelOps {
     void (*dirty_stop)(void);
     bool (*dirty_sync)(Error **errp);
     void (*dirty_clear)(RAMBlock *rb, uint64_t offset, uint64_t len); /* NULL: not lazy */
+    uint32_t (*dirty_ring_entries)(void); /* of each vCPU; NULL or 0: no dirty ring.  Any thread */
     bool kernel_irqchip;       /* APIC, IOAPIC and PIC live in the kernel */
     bool kernel_touches_ram;   /* user-mode-only userfaultfd is not enough */
 } AccelOps;

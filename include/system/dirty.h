@@ -41,6 +41,19 @@ void dirty_log_stop(void);
  */
 bool dirty_log_sync(Error **errp);
 /*
+ * Counting, for whoever wants to know how much is written and takes nothing.  The first
+ * also starts the log, which a later dirty_log_stop() ends; the difference of two counts
+ * is the pages written in between, those counted twice that a migration took meanwhile.
+ * Sync before the second.  Machine lock held.
+ */
+bool dirty_log_start_count(uint64_t *ret_count, Error **errp);
+uint64_t dirty_log_count(void);
+/* The migration thread took so many bits out of RAMBlock.dirty. */
+void dirty_log_note_taken(uint64_t pages);
+/* Entries of each vCPU's dirty ring; 0: the accelerator uses none.  Any thread. */
+uint32_t dirty_ring_entries(void);
+
+/*
  * With KVM's manual protect: write-protect [offset, offset+len) of rb again, just
  * before its pages are read for sending.  The range is widened to multiples of 64
  * pages by the accelerator: call it per chunk before taking any page of the chunk.

@@ -98,6 +98,37 @@ static void test_auto_converge(gconstpointer accel)
     guest_quit(to);
 }
 
+/* It would never end: the guest writes many times what can be sent. */
+static void test_dirty_limit(void)
+{
+    GuestConfig c = { .accel = "kvm,dirty-ring-size=1024", .mib = 32 };
+    int64_t end = g_get_monotonic_time() + GUEST_TIMEOUT * G_USEC_PER_SEC;
+
+    if (guest_skip_accel("kvm")) {
+        return;
+    }
+    GuestVm *from = guest_start(&c), *to = guest_start_incoming(&c);
+    mig_set_caps(from, "dirty-limit", NULL);
+    mig_set_caps(to, NULL);
+    mig_set_parameter(from, "vcpu-dirty-limit", 4);
+    mig_set_parameter(from, "x-vcpu-dirty-limit-period", 200);
+    mig_set_limits(from, 40 << 20, 300);
+    mig_start(from, to, MIG_UNIX, false);
+    while (info_int(from, "dirty-limit-ring-full-time") < 0) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(10000);
+    }
+    g_autofree char *err = qtest_qmp_error(from->s, "set-vcpu-dirty-limit", "{'dirty-rate': 1}");
+    g_assert_nonnull(strstr(err, "sets the limits now"));
+    mig_wait_status(from, "completed");
+    mig_wait_status(to, "completed");
+    g_autoptr(JsonNode) limits = qtest_qmp(from->s, "query-vcpu-dirty-limit", NULL);
+    g_assert_cmpuint(json_array_get_length(json_node_get_array(limits)), ==, 0);
+    guest_verify(to);
+    guest_quit(from);
+    guest_quit(to);
+}
+
 /* A vCPU that naps for nearly a second is stopped at once. */
 static void test_stop_throttled(void)
 {
@@ -198,6 +229,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/converge/auto/kvm", "kvm", test_auto_converge);
     g_test_add_data_func("/converge/auto/interp", "interp", test_auto_converge);
     g_test_add_func("/converge/auto/stop", test_stop_throttled);
+    g_test_add_func("/converge/dirty-limit", test_dirty_limit);
     g_test_add_data_func("/converge/switchover-ack/given", NULL, test_switchover_ack);
     g_test_add_func("/converge/switchover-ack/missing", test_switchover_ack_missing);
     g_test_add_func("/converge/switchover-bandwidth", test_switchover_bandwidth);

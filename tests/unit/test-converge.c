@@ -3,8 +3,12 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <string.h>
+
 #include "migration/src-converge.h"
 #include "system/cpu-throttle.h"
+#include "system/dirty-limit.h"
+#include "system/ramblock.h"
 #include "util/util.h"
 
 static const ConvergeRules usual = { .trigger = 50, .initial = 20, .increment = 10, .max = 99 };
@@ -61,6 +65,30 @@ static void test_naps(void)
     g_assert_cmpint(cpu_throttle_percent(), ==, 0);
 }
 
+static void test_account(void)
+{
+    DirtyAccount a = { 0 };
+    uint64_t mib = MiB / TARGET_PAGE_SIZE;
+
+    /* 8 MiB at 4 MiB/s are worth 2 s; half a second has passed. */
+    g_assert_cmpint(dirty_account_nap_us(&a, 4, 8 * mib, 500000), ==, 1500000);
+    /* Asked again later it is as much less. */
+    g_assert_cmpint(dirty_account_nap_us(&a, 4, 8 * mib, 1900000), ==, 100000);
+    /* Even: a new account.  Idle time before it is worth nothing. */
+    g_assert_cmpint(dirty_account_nap_us(&a, 4, 8 * mib, 9000000), ==, 0);
+    g_assert_cmpint(dirty_account_nap_us(&a, 4, 12 * mib, 9000000), ==, 1000000);
+}
+
+static void test_limit_refused(void)
+{
+    g_autoptr(Error) err = NULL;
+    uint64_t limit, rate;
+
+    g_assert_false(dirty_limit_supported(&err));
+    g_assert_nonnull(strstr(err->message, "dirty-ring-size"));
+    g_assert_false(dirty_limit_get(0, &limit, &rate));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -68,5 +96,7 @@ int main(int argc, char **argv)
     g_test_add_func("/converge/next", test_next);
     g_test_add_func("/converge/tailslow", test_tailslow);
     g_test_add_func("/converge/naps", test_naps);
+    g_test_add_func("/converge/limit/account", test_account);
+    g_test_add_func("/converge/limit/refused", test_limit_refused);
     return g_test_run();
 }

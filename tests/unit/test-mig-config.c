@@ -53,7 +53,7 @@ static void test_capabilities(void)
         MIG_CAP_EVENTS, MIG_CAP_POSTCOPY_RAM, MIG_CAP_RETURN_PATH,
         MIG_CAP_PAUSE_BEFORE_SWITCHOVER, MIG_CAP_POSTCOPY_BLOCKTIME, MIG_CAP_LATE_BLOCK_ACTIVATE,
         MIG_CAP_X_IGNORE_SHARED, MIG_CAP_VALIDATE_UUID,
-        MIG_CAP_AUTO_CONVERGE, MIG_CAP_SWITCHOVER_ACK,
+        MIG_CAP_AUTO_CONVERGE, MIG_CAP_SWITCHOVER_ACK, MIG_CAP_DIRTY_LIMIT,
     };
     uint64_t working = 0;
 
@@ -118,6 +118,9 @@ static void test_conflicts(void)
     assert_ok(caps(s, false, { MIG_CAP_SWITCHOVER_ACK, true }, { MIG_CAP_RETURN_PATH, true }));
     assert_refused(caps(s, false, { MIG_CAP_RETURN_PATH, false }), "needs 'return-path'");
 
+    assert_refused(caps(s, false, { MIG_CAP_DIRTY_LIMIT, true }, { MIG_CAP_AUTO_CONVERGE, true }),
+                   "'dirty-limit' and 'auto-converge' cannot be on together");
+
     assert_refused(params(s, false, { .param = MIG_PARAM_MAX_CPU_THROTTLE, .num = 10 }),
                    "must not be below 'cpu-throttle-initial' (20)");
     assert_ok(params(s, false, { .param = MIG_PARAM_MAX_CPU_THROTTLE, .num = 10 },
@@ -142,7 +145,7 @@ static void test_hooks(void)
 {
     g_autoptr(MigSettings) s = mig_settings_new();
 
-    mig_settings_set_postcopy_check(s, host_cannot);
+    mig_settings_set_cap_check(s, MIG_CAP_POSTCOPY_RAM, host_cannot);
     assert_refused(caps(s, false, { MIG_CAP_POSTCOPY_RAM, true }),
                    "capability 'postcopy-ram': the kernel has no userfaultfd");
     g_assert_cmpint(host_checks, ==, 1);
