@@ -2,7 +2,8 @@
  * Making migration channels: outgoing connections and incoming listeners.
  *
  * A connector is made and freed in the main thread, connects in the migration thread and
- * is cancelled from any.  Listeners belong to the main thread (machine lock).
+ * is cancelled from any.  Listeners belong to the main thread (machine lock), acceptors to
+ * whoever has them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,6 +11,7 @@
 
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -237,17 +239,23 @@ static bool wait_for_channel(MigListener *l, IOChannel *ioc)
     return true;
 }
 
+static bool is_listening(int fd)
+{
+    int listening = 0;
+    socklen_t len = sizeof(listening);
+
+    return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) && listening;
+}
+
 static bool listen_fd(MigListener *l, const SocketAddr *a, Error **errp)
 {
     int fd = monitor_fd_param(a->fd, errp);
-    int listening = 0;
-    socklen_t len = sizeof(listening);
     IOChannel *ioc;
 
     if (fd < 0) {
         return false;
     }
-    if (!getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) && listening) {
+    if (is_listening(fd)) {
         l->fd = fd;
         l->source = g_unix_fd_add(l->fd, G_IO_IN, on_connection, l);
         return true;
@@ -332,4 +340,108 @@ void mig_listener_free(MigListener *l)
 SocketAddress *mig_listener_address(const MigListener *l)
 {
     return l->local ? socket_addr_to_qapi(l->local) : NULL;
+}
+
+/* Accepting in a thread. */
+
+struct MigAcceptor {
+    int fd;            /* listening socket, -1: none */
+    IOChannel *ready;  /* fd: of a connected socket, until it is taken */
+    char *unlink_path; /* of a unix listener */
+    SocketAddr *local;
+};
+
+static bool acceptor_start_fd(MigAcceptor *acceptor, const SocketAddr *a, Error **errp)
+{
+    int fd = monitor_fd_param(a->fd, errp);
+
+    if (fd < 0) {
+        return false;
+    }
+    if (is_listening(fd)) {
+        acceptor->fd = fd;
+        return true;
+    }
+    acceptor->ready = check_fd(fd, a->fd, errp) ? io_channel_fd_new(fd, errp) : NULL;
+    if (!acceptor->ready) {
+        close(fd);
+        return false;
+    }
+    if (!acceptor->ready->two_way) {
+        error_setg(errp, "fd:%s is one-way: postcopy needs a socket", a->fd);
+        return false;
+    }
+    return true;
+}
+
+static bool acceptor_start(MigAcceptor *acceptor, const SocketAddr *a, Error **errp)
+{
+    if (a->type == SOCKET_FD) {
+        return acceptor_start_fd(acceptor, a, errp);
+    }
+    acceptor->fd = socket_listen(a, 4, errp);
+    if (acceptor->fd < 0) {
+        return false;
+    }
+    if (a->type == SOCKET_UNIX && !a->abstract) {
+        acceptor->unlink_path = g_strdup(a->path);
+    }
+    acceptor->local = socket_local_addr(acceptor->fd, errp);
+    return acceptor->local != NULL;
+}
+
+MigAcceptor *mig_acceptor_new(const MigrateAddress *a, Error **errp)
+{
+    g_autoptr(MigAcceptor) acceptor = g_new0(MigAcceptor, 1);
+    g_autofree char *what = migrate_address_to_str(a);
+
+    acceptor->fd = -1;
+    if (a->transport != MIG_TRANSPORT_SOCKET) {
+        error_setg(errp, "%s carries bytes one way only: postcopy needs a socket", what);
+        return NULL;
+    }
+    if (!acceptor_start(acceptor, a->socket, errp)) {
+        return NULL;
+    }
+    trace_migration_listen(what);
+    return g_steal_pointer(&acceptor);
+}
+
+void mig_acceptor_free(MigAcceptor *acceptor)
+{
+    if (acceptor) {
+        close_fd(&acceptor->fd);
+        if (acceptor->unlink_path) {
+            unlink(acceptor->unlink_path);
+        }
+        io_channel_unref(acceptor->ready);
+        g_free(acceptor->unlink_path);
+        socket_addr_free(acceptor->local);
+        g_free(acceptor);
+    }
+}
+
+int mig_acceptor_fd(const MigAcceptor *acceptor)
+{
+    return acceptor->ready ? acceptor->ready->fd_in : acceptor->fd;
+}
+
+IOChannel *mig_acceptor_take(MigAcceptor *acceptor, Error **errp)
+{
+    struct pollfd pfd = { .fd = mig_acceptor_fd(acceptor), .events = POLLIN };
+    int fd;
+
+    if (pfd.fd < 0 || poll(&pfd, 1, 0) <= 0) {
+        return NULL;
+    }
+    if (acceptor->ready) {
+        return g_steal_pointer(&acceptor->ready);
+    }
+    fd = socket_accept(acceptor->fd, errp);
+    return fd < 0 ? NULL : io_channel_socket_new(fd);
+}
+
+SocketAddress *mig_acceptor_address(const MigAcceptor *acceptor)
+{
+    return acceptor->local ? socket_addr_to_qapi(acceptor->local) : NULL;
 }

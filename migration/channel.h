@@ -72,4 +72,19 @@ void mig_listener_free(MigListener *l);
 /* What it listens on, for query-migrate; NULL for fd, exec and file.  The caller frees it. */
 SocketAddress *mig_listener_address(const MigListener *l);
 
+/*
+ * Incoming, for a thread that waits itself, so that no main loop is needed: the main thread
+ * may be asleep over a page that only this connection brings.  Sockets only (fd: one that
+ * listens or one that is connected).  Any thread; the caller excludes two at a time.
+ */
+typedef struct MigAcceptor MigAcceptor;
+MigAcceptor *mig_acceptor_new(const MigrateAddress *a, Error **errp);
+void mig_acceptor_free(MigAcceptor *acceptor);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigAcceptor, mig_acceptor_free)
+/* Readable when there is a connection to take; -1: nothing will come any more. */
+int mig_acceptor_fd(const MigAcceptor *acceptor);
+/* Take a connection without waiting.  NULL: there is none, or errp says what went wrong. */
+IOChannel *mig_acceptor_take(MigAcceptor *acceptor, Error **errp);
+SocketAddress *mig_acceptor_address(const MigAcceptor *acceptor); /* as mig_listener_address() */
+
 #endif

@@ -44,7 +44,8 @@ static gboolean progress_tick(gpointer opaque)
     Progress *p = opaque;
     MigState state = migration_source_state();
 
-    if (migration_source_current() == p->m && mig_state_is_running(state)) {
+    if (migration_source_current() == p->m && mig_state_is_running(state) &&
+        state != MIG_STATE_POSTCOPY_PAUSED) {
         g_autoptr(MigrationInfo) info = qmp_query_migrate(NULL);
 
         if (info) {
@@ -120,6 +121,23 @@ static void hmp_migrate_start_postcopy(HmpSession *s, JsonObject *args)
     Error *err = NULL;
 
     qmp_migrate_start_postcopy(&err);
+    hmp_error(s, err);
+}
+
+static void hmp_migrate_pause(HmpSession *s, JsonObject *args)
+{
+    Error *err = NULL;
+
+    qmp_migrate_pause(&err);
+    hmp_error(s, err);
+}
+
+static void hmp_migrate_recover(HmpSession *s, JsonObject *args)
+{
+    MigrateRecoverArgs qargs = { .uri = (char *)hmp_arg_str(args, "uri") };
+    Error *err = NULL;
+
+    qmp_migrate_recover(&qargs, &err);
     hmp_error(s, err);
 }
 
@@ -309,6 +327,11 @@ static const HmpCommand commands[] = {
       hmp_migrate_continue, complete_state },
     { "migrate_start_postcopy", "", "", "switch the running migration to postcopy",
       hmp_migrate_start_postcopy },
+    { "migrate_pause", "", "", "break the connection of a running postcopy migration",
+      hmp_migrate_pause },
+    { "migrate_recover", "uri:s", "uri",
+      "listen at uri for the source of a paused postcopy migration to connect again",
+      hmp_migrate_recover },
     { NULL }
 };
 HMP_COMMANDS(commands)

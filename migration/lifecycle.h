@@ -11,10 +11,23 @@
 #include "migration-int.h"
 #include "state.h"
 
-/* Start an outgoing migration; returns when it is under way. */
+/*
+ * Start an outgoing migration, or (resume) connect a paused postcopy to addr; returns when it is
+ * under way.
+ */
 bool migration_start(const MigrateAddress *addr, bool resume, Error **errp);
 /* Cancel the outgoing one; true also when there is nothing to cancel. */
 bool migration_cancel(Error **errp);
+/*
+ * Break the connection of a postcopy, on either side: it becomes postcopy-paused.  Any thread, the
+ * machine lock need not be held.
+ */
+bool migration_pause(Error **errp);
+/*
+ * Listen for the source of a paused incoming migration to connect again; a listener of an
+ * earlier call is closed.  Any thread, the machine lock need not be held.
+ */
+bool migration_recover(const MigrateAddress *addr, Error **errp);
 /* Listen for the incoming one; the first connection starts the load. */
 bool migration_incoming_start(const MigrateAddress *addr, bool exit_on_error, Error **errp);
 /* -incoming defer was given and migrate-incoming was not. */

@@ -261,6 +261,16 @@ static bool cmd_discard(Migration *m, CommandArgs *a, Error **errp)
     return postcopy_dest_discard(m, a->payload, a->len, errp);
 }
 
+static bool cmd_recv_bitmap(Migration *m, CommandArgs *a, Error **errp)
+{
+    return postcopy_dest_recv_bitmap(m, a->payload, a->len, errp);
+}
+
+static bool cmd_resume(Migration *m, CommandArgs *a, Error **errp)
+{
+    return postcopy_dest_resume(m, errp);
+}
+
 /* In pieces: what the stream only claims to have costs nothing.  NULL: it failed. */
 static uint8_t *read_blob(Stream *s, size_t len)
 {
@@ -317,6 +327,8 @@ static const struct {
     [WIRE_CMD_POSTCOPY_RUN] = { cmd_run, IN_BLOB },
     [WIRE_CMD_POSTCOPY_RAM_DISCARD] = { cmd_discard, IN_MAIN },
     [WIRE_CMD_PACKAGED] = { cmd_packaged, IN_MAIN },
+    [WIRE_CMD_POSTCOPY_RESUME] = { cmd_resume, IN_MAIN },
+    [WIRE_CMD_RECV_BITMAP] = { cmd_recv_bitmap, IN_MAIN },
     [WIRE_CMD_SWITCHOVER_START] = { cmd_switchover_start, IN_MAIN },
 };
 

@@ -73,10 +73,11 @@ struct Migration {
     int threads_done;          /* [a] 1: `thread` has nothing left to do; it may be joined */
 
     /* ---- channel ---- */
-    IOChannel *channel;        /* [c] main channel; other threads: shutdown only, under [E] */
+    IOChannel *channel;        /* [E] main channel, changed by [m] or [i] when postcopy recovers;
+                                  other threads: shutdown only */
     Stream *out;               /* [m] source: main stream */
     Stream *in;                /* [i] destination: main stream */
-    ReturnPath *return_path;   /* source: [c] after setup; NULL: none */
+    ReturnPath *return_path;   /* [m] source; NULL: none */
     ReturnPathSend *rp_send;   /* destination: [t]; NULL before OPEN_RETURN_PATH */
 
     /* ---- source ---- */
@@ -85,7 +86,7 @@ struct Migration {
     int start_postcopy;        /* [a] migrate-start-postcopy was given */
     bool in_postcopy;          /* [m] the switch was made */
     bool detect_zero;          /* [c] zero pages are found and sent as such */
-    struct MigConnector *connector; /* [c] */
+    struct MigConnector *connector; /* [E] changed by `migrate resume`, while [m] waits for that */
     RunState old_run_state;    /* [m] before the stop */
     bool vm_was_running;       /* [m] */
     bool machine_stopped;      /* [m] we stopped it, and answer for it */
@@ -111,8 +112,13 @@ Migration *migration_destination_current(void);
 void migration_set_error(Migration *m, Error *err);
 /* A copy, or NULL.  Any thread. */
 Error *migration_get_error(Migration *m);
+/* Forget it: what broke is mended.  Any thread. */
+void migration_clear_error(Migration *m);
 bool migration_cancelled(const Migration *m);
-/* Take over the main channel; shut down at once when m was cancelled before. */
+/*
+ * Take over the main channel (NULL: none at present); the one before is let go.  It is shut
+ * down at once when m was cancelled before.
+ */
 void migration_set_channel(Migration *m, IOChannel *ioc);
 /* Shut every channel of m down, so that no thread of it stays blocked.  Any thread. */
 void migration_shutdown_channels(Migration *m);
@@ -122,6 +128,11 @@ void migration_shutdown_channels(Migration *m);
 void *src_main(void *migration);
 /* Wake the thread out of its sleeps (rate limit, pre-switchover).  Any thread. */
 void src_wake(Migration *m);
+/*
+ * Connect, take over the channel, make the stream, start the return path if the options ask
+ * for one.  Migration thread.
+ */
+bool src_connect(Migration *m, Error **errp);
 
 /* ---- dst-main.c: the incoming thread ---- */
 

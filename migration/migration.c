@@ -34,6 +34,8 @@
 
 /* All that outlives one migration.  Machine lock. */
 typedef struct MigrationRoot {
+    GMutex current_lock;    /* held to change the next two, and to use what they point to without
+                               the machine lock; taken inside of it, never held for long */
     Migration *source;      /* the newest; NULL: none yet */
     Migration *destination; /* the only one; NULL: none */
     MigStateMachine source_state, destination_state;
@@ -51,6 +53,7 @@ static MigrationRoot *get_root(void)
 {
     if (!root) {
         root = g_new0(MigrationRoot, 1);
+        g_mutex_init(&root->current_lock);
         mig_state_init(&root->source_state, MIG_SRC, mig_state_emit_event, NULL);
         mig_state_init(&root->destination_state, MIG_DST, mig_state_emit_event, NULL);
         root->registry = save_registry_new();
@@ -148,6 +151,14 @@ static void join_thread(Migration *m)
     }
 }
 
+/* From now on no command sees m. */
+static void set_current(Migration **where, Migration *m)
+{
+    g_mutex_lock(&root->current_lock);
+    *where = m;
+    g_mutex_unlock(&root->current_lock);
+}
+
 static void migration_free(Migration *m)
 {
     if (!m) {
@@ -185,6 +196,7 @@ void migration_shutdown(void)
     for (int i = 0; i < 2; i++) {
         Migration *m = i ? root->destination : root->source;
 
+        set_current(i ? &root->destination : &root->source, NULL);
         if (m) {
             converge_end(m);
             __atomic_store_n(&m->cancel, 1, __ATOMIC_RELEASE);
@@ -193,7 +205,6 @@ void migration_shutdown(void)
             migration_free(m);
         }
     }
-    root->source = root->destination = NULL;
 }
 
 /* ---- any thread ---- */
@@ -218,6 +229,13 @@ Error *migration_get_error(Migration *m)
     return err;
 }
 
+void migration_clear_error(Migration *m)
+{
+    g_mutex_lock(&m->error_lock);
+    g_clear_error(&m->error);
+    g_mutex_unlock(&m->error_lock);
+}
+
 bool migration_cancelled(const Migration *m)
 {
     return __atomic_load_n(&m->cancel, __ATOMIC_ACQUIRE);
@@ -225,24 +243,29 @@ bool migration_cancelled(const Migration *m)
 
 void migration_set_channel(Migration *m, IOChannel *ioc)
 {
+    IOChannel *before;
+
     g_mutex_lock(&m->error_lock);
+    before = m->channel;
     m->channel = ioc;
-    if (migration_cancelled(m)) {
+    if (ioc && migration_cancelled(m)) {
         io_channel_shutdown(ioc, IO_SHUTDOWN_BOTH, NULL);
     }
     g_mutex_unlock(&m->error_lock);
+    io_channel_unref(before);
 }
 
 void migration_shutdown_channels(Migration *m)
 {
+    g_mutex_lock(&m->error_lock);
     if (m->connector) {
         mig_connector_cancel(m->connector);
     }
-    g_mutex_lock(&m->error_lock);
     if (m->channel) {
         io_channel_shutdown(m->channel, IO_SHUTDOWN_BOTH, NULL);
     }
     g_mutex_unlock(&m->error_lock);
+    postcopy_dest_wake(m);
 }
 
 /* ---- the current ones ---- */
@@ -356,24 +379,50 @@ static bool check_may_start(Error **errp)
     return false;
 }
 
+/* The migration thread sleeps until the state changes; it has no connector in use then. */
+static bool resume_paused(const MigrateAddress *addr, Error **errp)
+{
+    Migration *m = get_root()->source;
+    MigConnector *connector, *before;
+
+    if (!m || migration_source_state() != MIG_STATE_POSTCOPY_PAUSED) {
+        error_setg(errp, "Cannot resume if there is no paused migration");
+        return false;
+    }
+    connector = mig_connector_new(addr, errp);
+    if (!connector) {
+        return false;
+    }
+    g_mutex_lock(&m->error_lock);
+    before = m->connector;
+    m->connector = connector;
+    g_mutex_unlock(&m->error_lock);
+    mig_connector_free(before);
+    g_free(m->uri);
+    m->uri = migrate_address_to_str(addr);
+    migration_clear_error(m);
+    return state_advance(m->state, MIG_STATE_POSTCOPY_PAUSED, MIG_STATE_POSTCOPY_RECOVER_SETUP);
+}
+
 bool migration_start(const MigrateAddress *addr, bool resume, Error **errp)
 {
     g_autoptr(MigConnector) connector = NULL;
     Migration *m;
 
     if (resume) {
-        error_setg(errp, "Cannot resume if there is no paused migration");
-        return false;
+        return resume_paused(addr, errp);
     }
     if (!check_may_start(errp) || !(connector = mig_connector_new(addr, errp))) {
         return false;
     }
-    migration_free(g_steal_pointer(&get_root()->source));
+    m = root->source;
+    set_current(&root->source, NULL);
+    migration_free(m);
     m = migration_new(true, addr);
     m->connector = g_steal_pointer(&connector);
     m->config = mig_config_freeze(mig_settings());
     m->detect_zero = m->config->zero_page_detection != MIG_ZERO_DETECTION_NONE;
-    root->source = m;
+    set_current(&root->source, m);
     g_assert(state_advance_any(m->state, MIG_STATE_SETUP, NULL));
     m->thread = thread_start("migration", src_main, m);
     return true;
@@ -401,6 +450,50 @@ bool migration_cancel(Error **errp)
     migration_shutdown_channels(m);
     src_wake(m);
     return true;
+}
+
+/* ---- commands that may run without the machine lock ---- */
+
+static bool can_pause(MigState s)
+{
+    return s == MIG_STATE_POSTCOPY_ACTIVE || s == MIG_STATE_POSTCOPY_RECOVER;
+}
+
+bool migration_pause(Error **errp)
+{
+    MigrationRoot *r = get_root();
+    bool found = true;
+
+    g_mutex_lock(&r->current_lock);
+    if (r->source && can_pause(mig_state_get(&r->source_state))) {
+        migration_shutdown_channels(r->source);
+    } else if (r->destination && can_pause(mig_state_get(&r->destination_state))) {
+        migration_shutdown_channels(r->destination);
+    } else {
+        found = false;
+    }
+    g_mutex_unlock(&r->current_lock);
+    if (!found) {
+        error_setg(errp, "no migration is in state 'postcopy-active' or 'postcopy-recover': only "
+                   "those can be paused");
+    }
+    return found;
+}
+
+bool migration_recover(const MigrateAddress *addr, Error **errp)
+{
+    MigrationRoot *r = get_root();
+    bool ok;
+
+    g_mutex_lock(&r->current_lock);
+    ok = r->destination && mig_state_get(&r->destination_state) == MIG_STATE_POSTCOPY_PAUSED;
+    if (!ok) {
+        error_setg(errp, "there is no incoming migration in state 'postcopy-paused' to recover");
+    } else {
+        ok = postcopy_dest_recover(r->destination, addr, errp);
+    }
+    g_mutex_unlock(&r->current_lock);
+    return ok;
 }
 
 /* ---- incoming ---- */
@@ -447,7 +540,7 @@ bool migration_incoming_start(const MigrateAddress *addr, bool exit_on_error, Er
         migration_free(m);
         return false;
     }
-    root->destination = m;
+    set_current(&root->destination, m);
     root->incoming_deferred = false;
     return true;
 }

@@ -1,7 +1,7 @@
 /*
  * QMP commands that start and steer migrations, and query-migrate.
  *
- * Belongs to the main thread, machine lock held.
+ * Belongs to the main thread, machine lock held, but for migrate-pause and migrate-recover.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -62,6 +62,19 @@ bool qmp_migrate_continue(const MigrateContinueArgs *args, Error **errp)
         return false;
     }
     return true;
+}
+
+/* These two may come without the machine lock (exec-oob). */
+bool qmp_migrate_pause(Error **errp)
+{
+    return migration_pause(errp);
+}
+
+bool qmp_migrate_recover(const MigrateRecoverArgs *args, Error **errp)
+{
+    g_autoptr(MigrateAddress) addr = migrate_address_parse(args->uri, errp);
+
+    return addr && migration_recover(addr, errp);
 }
 
 GPtrArray *qmp_x_query_migrate_journey(Error **errp)
@@ -196,11 +209,12 @@ static bool destination_info(MigrationInfo **info, Migration *m, MigState state,
             return false;
         }
     }
-    if (state != MIG_STATE_NONE && state != MIG_STATE_POSTCOPY_RECOVER_SETUP) {
+    if (state != MIG_STATE_NONE) {
         (*info)->has_status = true;
         (*info)->status = (MigrationStatus)state;
     }
-    SocketAddress *listening = m->listener ? mig_listener_address(m->listener) : NULL;
+    SocketAddress *listening = m->listener ? mig_listener_address(m->listener)
+                                           : postcopy_dest_listening(m);
     if (listening) {
         (*info)->socket_address = socket_address_list_new();
         g_ptr_array_add((*info)->socket_address, listening);

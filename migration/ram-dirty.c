@@ -169,6 +169,25 @@ void ram_dirty_set_range(RamSource *r, RamSourceBlock *b, uint64_t page, uint64_
     g_mutex_unlock(&r->bitmap_lock);
 }
 
+void ram_dirty_set_missing(RamSource *r, RamSourceBlock *b)
+{
+    uint64_t page = 0;
+
+    g_mutex_lock(&r->bitmap_lock);
+    stat_add(r->dirty_count, -bitmap_count(b->dirty, 0, b->pages));
+    bitmap_clear(b->dirty, 0, b->pages);
+    while ((page = bitmap_find_next_zero(b->received, b->pages, page)) < b->pages) {
+        uint64_t end = bitmap_find_next(b->received, b->pages, page);
+
+        page = ROUND_DOWN(page, (uint64_t)b->host_pages);
+        end = MIN(ROUND_UP(end, (uint64_t)b->host_pages), b->pages);
+        bitmap_set(b->dirty, page, end - page);
+        page = end;
+    }
+    stat_add(r->dirty_count, bitmap_count(b->dirty, 0, b->pages));
+    g_mutex_unlock(&r->bitmap_lock);
+}
+
 uint64_t ram_dirty_bytes(const RamSource *r)
 {
     return stat_get(r->dirty_count) << TARGET_PAGE_BITS;
@@ -262,6 +281,7 @@ void ram_source_free(RamSource *r)
         g_free(r->blocks[i].dirty);
         g_free(r->blocks[i].protect);
         g_free(r->blocks[i].sent);
+        g_free(r->blocks[i].received);
         g_free(r->blocks[i].journey);
     }
     urgent_clear(r);

@@ -22,6 +22,14 @@ void urgent_init(RamSource *r)
     g_queue_init(&r->urgent);
 }
 
+void urgent_forget(RamSource *r)
+{
+    g_mutex_lock(&r->urgent_lock);
+    g_queue_clear_full(&r->urgent, g_free);
+    stat_set(r->urgent_waiting, 0);
+    g_mutex_unlock(&r->urgent_lock);
+}
+
 void urgent_clear(RamSource *r)
 {
     g_queue_clear_full(&r->urgent, g_free);

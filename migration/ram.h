@@ -25,6 +25,8 @@ typedef struct RamSourceBlock {
     unsigned long *protect;    /* [B] a bit a chunk: dirty_log_clear() it before reading; NULL */
     unsigned long *sent;       /* [m] 1: sent at least once; NULL unless postcopy-ram (sentmap) */
     uint8_t *journey;          /* [m] a byte a page, journey.h; main thread: after `thread` ended */
+    unsigned long *received;   /* recovery: what the destination says it has; the return-path thread's
+                                  until it has counted it, then [m]; NULL: nothing said */
 } RamSourceBlock;
 
 /* A run of pages of one block, taken from the bitmap: the taker must send them all. */
@@ -76,8 +78,13 @@ bool ram_dirty_sync(Migration *m, Error **errp);
 bool dirty_next(RamSource *r, uint64_t max, PageRun *ret_run);
 /* Take those of [page, page+n) that are dirty, as one run from the first on.  False: all clean. */
 bool dirty_take(RamSource *r, RamSourceBlock *b, uint64_t page, uint64_t n, PageRun *ret_run);
-/* Mark pages as to be sent (again): discard widening, recovery. */
+/* Mark pages as to be sent (again): discard widening. */
 void ram_dirty_set_range(RamSource *r, RamSourceBlock *b, uint64_t page, uint64_t n);
+/*
+ * Recovery: to be sent are the pages that b->received has not, in whole host pages, and no
+ * others.  Migration thread.
+ */
+void ram_dirty_set_missing(RamSource *r, RamSourceBlock *b);
 /* Take the journeys of all blocks out, before ram_source_free(): GPtrArray of PageJourney. */
 GPtrArray *ram_source_take_journeys(RamSource *r);
 uint64_t ram_dirty_bytes(const RamSource *r);
@@ -108,6 +115,8 @@ void urgent_clear(RamSource *r);
  * caller).  Wakes the migration thread.
  */
 void urgent_push(Migration *m, RamSourceBlock *b, uint64_t start, uint64_t len);
+/* Drop all requests: the destination asks again when it has recovered.  Migration thread. */
+void urgent_forget(RamSource *r);
 /* Oldest request that still has dirty pages: its pages as a run.  Migration thread. */
 bool urgent_next(RamSource *r, PageRun *ret_run);
 

@@ -16,6 +16,7 @@
 #include "ram.h"
 #include "state.h"
 #include "trace/migration.h"
+#include "util/bitmap.h"
 #include "util/sched.h"
 #include "util/util.h"
 #include "wire.h"
@@ -29,6 +30,8 @@ struct ReturnPath {
     GMutex lock;
     bool ended;                /* [R] */
     int answered;              /* atomic: a message came */
+    unsigned bitmaps;          /* atomic: blocks whose received bitmap is complete */
+    int resumed;               /* atomic: RESUME_ACK came */
     Error *error;              /* [R] why, NULL: SHUT(0) */
 };
 
@@ -133,6 +136,93 @@ static Verdict on_req_pages_id(ReturnPath *rp, const uint8_t *payload, size_t le
     return req_pages(rp, WIRE_RP_REQ_PAGES_ID, payload, len, errp);
 }
 
+/* ---- recovery ---- */
+
+static bool read_whole(ReturnPath *rp, void *buf, size_t len, Error **errp)
+{
+    int got = io_channel_read_all(rp->ioc, buf, len, errp);
+
+    if (got == 0) {
+        error_setg(errp, "the destination closed it");
+    }
+    return got > 0;
+}
+
+/* Size, bits (little-endian), end mark: behind the message, not counted in its length. */
+static bool read_bitmap(ReturnPath *rp, unsigned long *map, uint64_t pages, Error **errp)
+{
+    uint64_t bytes = wire_recv_bitmap_bytes(pages);
+    uint8_t word[8];
+
+    if (!read_whole(rp, word, sizeof(word), errp)) {
+        return false;
+    }
+    if (wire_get_be64(word) != bytes) {
+        error_setg(errp, "it has %" PRIu64 " bytes; %" PRIu64 " pages make %" PRIu64,
+                   wire_get_be64(word), pages, bytes);
+        return false;
+    }
+    if (bytes && !read_whole(rp, map, bytes, errp)) {
+        return false;
+    }
+    for (uint64_t i = 0; i < BITMAP_WORDS(pages); i++) {
+        map[i] = GULONG_FROM_LE(map[i]);
+    }
+    if (!read_whole(rp, word, sizeof(word), errp)) {
+        return false;
+    }
+    if (wire_get_be64(word) != WIRE_RECV_BITMAP_END) {
+        error_setg(errp, "it does not end with its mark");
+        return false;
+    }
+    return true;
+}
+
+static Verdict on_recv_bitmap(ReturnPath *rp, const uint8_t *payload, size_t len, Error **errp)
+{
+    g_autofree unsigned long *map = NULL;
+    char name[256];
+    RamSourceBlock *b;
+
+    if (!wire_name_decode(payload, len, name, errp)) {
+        return FAILED;
+    }
+    b = ram_source_block(rp->m->ram, name);
+    if (!b || mig_state_get(rp->m->state) != MIG_STATE_POSTCOPY_RECOVER || b->received) {
+        g_autofree char *shown = g_strescape(name, NULL);
+
+        error_setg(errp, "received bitmap of RAM block '%s', which was not asked for", shown);
+        return FAILED;
+    }
+    /* Whole 64-bit words are sent. */
+    map = g_malloc0(MAX(wire_recv_bitmap_bytes(b->pages), BITMAP_BYTES(b->pages)));
+    if (!read_bitmap(rp, map, b->pages, errp)) {
+        error_prefix(errp, "received bitmap of RAM block '%s': ", b->rb->idstr);
+        return FAILED;
+    }
+    trace_return_path_recv_bitmap(name, bitmap_count(map, 0, b->pages), b->pages);
+    b->received = g_steal_pointer(&map);
+    __atomic_fetch_add(&rp->bitmaps, 1, __ATOMIC_RELEASE);
+    src_wake(rp->m);
+    return GO_ON;
+}
+
+static Verdict on_resume_ack(ReturnPath *rp, const uint8_t *payload, size_t len, Error **errp)
+{
+    uint32_t value = wire_get_be32(payload);
+
+    trace_return_path_message("RESUME_ACK", value);
+    if (value != WIRE_RESUME_ACK_VALUE ||
+        mig_state_get(rp->m->state) != MIG_STATE_POSTCOPY_RECOVER) {
+        error_setg(errp, "RESUME_ACK with %" PRIu32 " (only %u is defined) in state '%s'", value,
+                   WIRE_RESUME_ACK_VALUE, mig_state_name(mig_state_get(rp->m->state)));
+        return FAILED;
+    }
+    __atomic_store_n(&rp->resumed, 1, __ATOMIC_RELEASE);
+    src_wake(rp->m);
+    return GO_ON;
+}
+
 /* Messages that Ferry has no use for at present are refused by name. */
 static MessageFn *const handlers[WIRE_RP__MAX] = {
     [WIRE_RP_SHUT] = on_shut,
@@ -140,6 +230,8 @@ static MessageFn *const handlers[WIRE_RP__MAX] = {
     [WIRE_RP_REQ_PAGES_ID] = on_req_pages_id,
     [WIRE_RP_REQ_PAGES] = on_req_pages,
     [WIRE_RP_SWITCHOVER_ACK] = on_switchover_ack,
+    [WIRE_RP_RECV_BITMAP] = on_recv_bitmap,
+    [WIRE_RP_RESUME_ACK] = on_resume_ack,
 };
 
 static Verdict read_message(ReturnPath *rp, Error **errp)
@@ -227,6 +319,16 @@ bool return_path_ended(ReturnPath *rp, Error **errp)
 bool return_path_answered(const ReturnPath *rp)
 {
     return __atomic_load_n(&rp->answered, __ATOMIC_ACQUIRE);
+}
+
+unsigned return_path_bitmaps(const ReturnPath *rp)
+{
+    return __atomic_load_n(&rp->bitmaps, __ATOMIC_ACQUIRE);
+}
+
+bool return_path_resumed(const ReturnPath *rp)
+{
+    return __atomic_load_n(&rp->resumed, __ATOMIC_ACQUIRE);
 }
 
 bool return_path_join(ReturnPath *rp, Error **errp)

@@ -7,6 +7,8 @@
  *   PONG(cookie)   answer to PING                        postcopy_source_pong()
  *   REQ_PAGES[_ID] somebody waits for these pages        urgent_push()
  *   SWITCHOVER_ACK nothing stands against the switch     Migration.acks_missing
+ *   RECV_BITMAP    recovery: what it has of a block      RamSourceBlock.received
+ *   RESUME_ACK     recovery: go on                       the recovering migration thread
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -32,6 +34,10 @@ ReturnPath *return_path_start(Migration *m);
 bool return_path_ended(ReturnPath *rp, Error **errp);
 /* Has the destination said anything yet?  It answers the first PING at once.  Any thread. */
 bool return_path_answered(const ReturnPath *rp);
+/* Recovery: how many blocks' received bitmaps have come over this path.  Any thread. */
+unsigned return_path_bitmaps(const ReturnPath *rp);
+/* Recovery: RESUME_ACK came.  Any thread. */
+bool return_path_resumed(const ReturnPath *rp);
 /*
  * Wait until the thread has ended.  True: the destination said SHUT(0).  False: errp
  * says what it said or what broke.  Shut the channel down first if it may stay silent.
@@ -57,11 +63,31 @@ bool return_path_send_pong(ReturnPathSend *rps, uint32_t cookie, Error **errp);
 bool return_path_send_switchover_ack(ReturnPathSend *rps, Error **errp);
 /*
  * Ask for [start, start+len) of a block, a host page.  The name goes along when it is
- * not the block of the request before.
+ * not the block of the request before.  While requests are kept back it does nothing, and
+ * that is no error.
  */
 bool return_path_send_req_pages(ReturnPathSend *rps, const char *block, uint64_t start,
                                 uint32_t len, Error **errp);
 /* The next request names its block, whatever was named last. */
 void return_path_send_forget_block(ReturnPathSend *rps);
+
+/*
+ * A message that cannot be sent shuts the channel down, so that the thread that reads it
+ * hears of it.  What went wrong is kept: a copy, NULL if nothing did.
+ */
+Error *return_path_send_failure(ReturnPathSend *rps);
+/*
+ * Pause: the channel (shut down already, so that no sender is stuck in it) is let go, and
+ * from now on requests for pages are kept back.  Any other message fails.
+ */
+void return_path_send_detach(ReturnPathSend *rps);
+/* Recovery: a new channel (takes its own reference).  Requests are still kept back. */
+void return_path_send_attach(ReturnPathSend *rps, IOChannel *ioc);
+/* Resumed: requests go out again.  The caller then sends all those that were kept back. */
+void return_path_send_release(ReturnPathSend *rps);
+/* Recovery: which of the `pages` target pages of a block have been received. */
+bool return_path_send_recv_bitmap(ReturnPathSend *rps, const char *block,
+                                  const unsigned long *received, uint64_t pages, Error **errp);
+bool return_path_send_resume_ack(ReturnPathSend *rps, Error **errp);
 
 #endif

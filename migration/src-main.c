@@ -2,7 +2,7 @@
  * The source's migration thread: connect, set up, iterate, switch over, complete.
  *
  *   src_main -> connect -> setup -> iterate -> stop_machine -> complete_precopy
- *                                                          \-> postcopy
+ *                                                          \-> postcopy <-> pause, recover
  *
  * Belongs to that thread.  It takes the machine lock only to set up, to stop the
  * machine, to save device state (into memory) and at the end; never around IO.
@@ -71,7 +71,7 @@ static bool return_path_alive(Migration *m, Error **errp)
 
 /* ---- connect, setup ---- */
 
-static bool connect_out(Migration *m, Error **errp)
+bool src_connect(Migration *m, Error **errp)
 {
     IOChannel *ioc = mig_connector_connect(m->connector, errp);
     bool wants_answers = m->config->cap[MIG_CAP_RETURN_PATH] ||
@@ -127,7 +127,7 @@ static void send_greeting(Migration *m)
 
 static bool setup(Migration *m, Error **errp)
 {
-    if (!connect_out(m, errp)) {
+    if (!src_connect(m, errp)) {
         return false;
     }
     send_greeting(m);
@@ -334,11 +334,9 @@ static bool complete_precopy(Migration *m, Error **errp)
     return hear_and_close(m, errp);
 }
 
-static bool postcopy(Migration *m, Error **errp)
+/* The pages that are left, and the end. */
+static bool postcopy_send(Migration *m, Error **errp)
 {
-    if (!postcopy_switch(m, errp)) {
-        return false;
-    }
     rates_account(m);
     while (ram_dirty_bytes(m->ram)) {
         if (migration_cancelled(m) || !return_path_alive(m, errp)) {
@@ -358,6 +356,25 @@ static bool postcopy(Migration *m, Error **errp)
     }
     savevm_send_eof(m->out);
     return hear_and_close(m, errp) && postcopy_source_confirmed(m, errp);
+}
+
+/* Once the guest is over there, whatever breaks is a pause. */
+static bool postcopy(Migration *m, Error **errp)
+{
+    Error *err = NULL;
+    bool going = postcopy_switch(m, &err);
+
+    while (!going || !postcopy_send(m, &err)) {
+        if (migration_cancelled(m) || postcopy_source_take_back(m)) {
+            error_propagate(errp, err);
+            return false;
+        }
+        going = postcopy_source_recover(m, g_steal_pointer(&err));
+        if (!going) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- end ---- */
@@ -389,8 +406,7 @@ static void end_badly(Migration *m, Error *err)
         migration_set_error(m, err);
     }
     if (!postcopy_source_take_back(m)) {
-        state_advance_any(m->state, MIG_STATE_POSTCOPY_PAUSED, NULL);
-        migration_shutdown_channels(m);
+        migration_shutdown_channels(m); /* the process goes down */
         return;
     }
     migration_shutdown_channels(m);

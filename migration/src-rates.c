@@ -36,6 +36,12 @@ void rates_account(Migration *m)
     }
 }
 
+void rates_new_stream(Migration *m)
+{
+    m->rates.accounted = 0;
+    m->rates.window_start_ns = 0;
+}
+
 static void update_dirty_rate(Migration *m, int64_t now)
 {
     RateState *r = &m->rates;

@@ -12,6 +12,8 @@
 void rates_update(Migration *m);
 /* Count the bytes since the last call to precopy, downtime or postcopy. */
 void rates_account(Migration *m);
+/* m->out will be another stream: its bytes are counted from 0. */
+void rates_new_stream(Migration *m);
 /* Bytes that can be sent within downtime-limit; 0 while the bandwidth is not known. */
 uint64_t rates_threshold(Migration *m);
 

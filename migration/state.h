@@ -104,10 +104,7 @@ typedef enum MigSide { MIG_SRC, MIG_DST, MIG_SIDE__MAX } MigSide;
     X(POSTCOPY_ACTIVE, COMPLETED, DST, "listen or main", "every page has come")               \
     X(POSTCOPY_ACTIVE, POSTCOPY_PAUSED, DST, "listen", "the channel broke")                   \
     X(POSTCOPY_ACTIVE, FAILED, DST, "listen or main", "error that a new channel cannot mend") \
-    X(POSTCOPY_PAUSED, POSTCOPY_RECOVER_SETUP, DST, "main", "migrate-recover listens")        \
-    X(POSTCOPY_RECOVER_SETUP, POSTCOPY_PAUSED, DST, "main", "could not listen")               \
-    X(POSTCOPY_RECOVER_SETUP, POSTCOPY_RECOVER, DST, "main", "a new main channel came")       \
-    X(POSTCOPY_PAUSED, POSTCOPY_RECOVER, DST, "main", "a new main channel came")              \
+    X(POSTCOPY_PAUSED, POSTCOPY_RECOVER, DST, "listen", "a new main channel came")            \
     X(POSTCOPY_PAUSED, FAILED, DST, "main", "given up")                                       \
     X(POSTCOPY_RECOVER, POSTCOPY_ACTIVE, DST, "listen", "POSTCOPY_RESUME")                    \
     X(POSTCOPY_RECOVER, POSTCOPY_PAUSED, DST, "listen", "the new channel broke too")          \

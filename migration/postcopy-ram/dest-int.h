@@ -6,6 +6,7 @@
 #ifndef FERRY_MIGRATION_POSTCOPY_DEST_INT_H
 #define FERRY_MIGRATION_POSTCOPY_DEST_INT_H
 
+#include "migration/channel.h"
 #include "migration/postcopy-ram/blocktime.h"
 #include "migration/postcopy-ram/place.h"
 #include "migration/postcopy-ram/pmi.h"
@@ -42,7 +43,6 @@ struct PostcopyDest {
 
     int quit_fd;             /* [c] eventfd: the fault thread ends */
     GThread *fault_thread;   /* [c] until joined */
-    bool send_failed;        /* [f] the return path is broken: requests are only noted */
 
     GThread *listen_thread;  /* [c] until joined */
     GMutex lock;
@@ -50,6 +50,10 @@ struct PostcopyDest {
     bool main_done;          /* [L] the incoming thread has returned */
     Error *main_error;       /* [L] and this is what it failed with */
     bool listen_failed;      /* [L] the stream failed before RUN, which is refused now */
+
+    int wake_fd;             /* [L] eventfd: the listen thread looks again while it is paused; -1:
+                                it has ended */
+    MigAcceptor *acceptor;   /* [L] where the source may connect to again; NULL: nowhere yet */
 };
 
 static inline PostcopyPhase postcopy_phase(const PostcopyDest *pd)
@@ -64,6 +68,17 @@ void postcopy_set_phase(PostcopyDest *pd, PostcopyPhase phase);
 bool fault_thread_start(PostcopyDest *pd, Error **errp);
 /* End it; a thread that was never started is fine. */
 void fault_thread_stop(PostcopyDest *pd);
+
+/* ---- recover-dest.c ---- */
+
+/*
+ * The stream of a running guest broke (err, consumed): the guest goes on with what it has,
+ * and whoever touches a missing page sleeps.  Listen thread; returns when a new stream is
+ * there to be read (true) or the process goes down (false).
+ */
+bool postcopy_pause_dest(PostcopyDest *pd, Error *err);
+/* There will be no pause any more: what waiting needs is given back.  Listen thread. */
+void postcopy_pause_end(PostcopyDest *pd);
 
 /* ---- listen.c ---- */
 

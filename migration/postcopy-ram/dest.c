@@ -9,6 +9,7 @@
 #include "migration/postcopy-ram/dest-int.h"
 
 #include <inttypes.h>
+#include <sys/eventfd.h>
 
 #include "migration/config.h"
 #include "migration/postcopy-ram/discard.h"
@@ -136,6 +137,10 @@ bool postcopy_dest_advise(Migration *m, const uint8_t *payload, size_t len, Erro
     pd = g_new0(PostcopyDest, 1);
     pd->m = m;
     pd->uffd = pd->quit_fd = -1;
+    pd->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (pd->wake_fd < 0) {
+        g_error("cannot make an eventfd: %s", g_strerror(errno));
+    }
     g_mutex_init(&pd->lock);
     g_cond_init(&pd->cond);
     pd->pmi = map_of_blocks(m->ram_dest);
@@ -337,6 +342,8 @@ void postcopy_dest_free(PostcopyDest *pd)
     placer_free(pd->placer);
     blocktime_free(pd->blocktime);
     pmi_free(pd->pmi);
+    mig_acceptor_free(pd->acceptor);
+    close_fd(&pd->wake_fd);
     g_clear_error(&pd->main_error);
     g_mutex_clear(&pd->lock);
     g_cond_clear(&pd->cond);

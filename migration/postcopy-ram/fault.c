@@ -23,21 +23,13 @@
 #define EVENTS 16
 
 /*
- * Ask for a host page.  When the return path breaks, the stream has broken as well and
- * the listen thread deals with it; pages stay REQUESTED.
+ * Ask for a host page.  When the return path breaks, it has shut the stream down as well
+ * and the listen thread deals with it.  Pages stay REQUESTED, as they do while postcopy is
+ * paused, and are asked for after the recovery.
  */
 static void request_page(PostcopyDest *pd, PmiBlock *b, uint64_t offset)
 {
-    g_autoptr(Error) err = NULL;
-
-    if (pd->send_failed) {
-        return;
-    }
-    if (!return_path_send_req_pages(pd->m->rp_send, b->rb->idstr, offset, b->rb->page_size, &err)) {
-        pd->send_failed = true;
-        migration_set_error(pd->m, g_steal_pointer(&err));
-        migration_shutdown_channels(pd->m);
-    }
+    return_path_send_req_pages(pd->m->rp_send, b->rb->idstr, offset, b->rb->page_size, NULL);
 }
 
 static void handle_fault(PostcopyDest *pd, uint64_t address, int tid, int64_t now_ns)

@@ -3,6 +3,8 @@
  * its end and puts pages in place, while the incoming thread loads the package and the
  * guest starts.
  *
+ * When the stream breaks it pauses and waits for the next one (recover-dest.c).
+ *
  * It never takes the machine lock while pages are missing: whoever holds that lock may
  * be waiting for one of them.
  *
@@ -95,18 +97,25 @@ static void stop_serving(PostcopyDest *pd)
 }
 
 /*
- * The guest runs here and some of its memory is still at the source: keep it, with the
- * threads that touch missing pages asleep, until somebody decides.
+ * Stream after stream until one comes to its end, or fails before the guest runs here.
+ * False: the process goes down.
  */
-static void pause_guest(PostcopyDest *pd, Error *err)
+static bool read_streams(PostcopyDest *pd, Error **errp)
 {
-    Migration *m = pd->m;
+    for (;;) {
+        Error *err = NULL;
 
-    error_report("postcopy paused: %s", err->message);
-    migration_set_error(m, err);
-    migration_shutdown_channels(m);
-    if (!state_advance(m->state, MIG_STATE_POSTCOPY_ACTIVE, MIG_STATE_POSTCOPY_PAUSED)) {
-        warn_report("the migration is %s", mig_state_name(mig_state_get(m->state)));
+        if (read_stream(pd, &err)) {
+            return true;
+        }
+        if (main_failed(pd) || give_up_before_run(pd)) {
+            error_propagate(errp, err);
+            return true;
+        }
+        wait_for_main(pd, &err);
+        if (!postcopy_pause_dest(pd, err)) {
+            return false;
+        }
     }
 }
 
@@ -115,24 +124,17 @@ static void *listen_thread(void *opaque)
     PostcopyDest *pd = opaque;
     Error *err = NULL;
     PlaceCounts counts;
-    bool paused = false;
+    bool over = read_streams(pd, &err);
 
-    read_stream(pd, &err);
+    postcopy_pause_end(pd);
     counts = place_counts(pd->placer);
     trace_postcopy_listen_end(counts.pages, counts.zero_pages, counts.ioctls, counts.urgent);
-    if (err) {
-        paused = !main_failed(pd) && !give_up_before_run(pd);
-    }
-    if (!paused) {
+    if (over) {
         stop_serving(pd);
     }
     wait_for_main(pd, &err);
-    if (migration_cancelled(pd->m)) {
+    if (!over || migration_cancelled(pd->m)) {
         g_clear_error(&err); /* the process is going down */
-        return NULL;
-    }
-    if (paused) {
-        pause_guest(pd, err);
         return NULL;
     }
     if (!err) {

@@ -226,6 +226,13 @@ bool place_flush(Placer *p, Error **errp)
                                  run.pages * TARGET_PAGE_SIZE, errp);
 }
 
+bool place_reset(Placer *p, Error **errp)
+{
+    p->huge.b = NULL;
+    p->ahead_end = 0;
+    return place_flush(p, errp);
+}
+
 bool place_before_read(Placer *p, Stream *s, Error **errp)
 {
     const PlaceRun *run = &p->run;

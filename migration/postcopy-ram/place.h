@@ -50,6 +50,11 @@ bool place_before_read(Placer *p, Stream *s, Error **errp);
  * page is found to be there.
  */
 bool place_ahead(Placer *p, PmiBlock *b, Stream *s, Error **errp);
+/*
+ * The stream broke off: what was gathered whole goes in place, what came in part is forgotten.
+ * False: a page could not be put in place.
+ */
+bool place_reset(Placer *p, Error **errp);
 /* Is there anything gathered? */
 bool place_pending(const Placer *p);
 /* Is a host page half assembled?  (An EOS then is an error.) */

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "migration/channel.h"
 #include "migration/migration-int.h"
 #include "migration/ram.h"
 
@@ -53,6 +54,15 @@ bool postcopy_source_take_back(Migration *m);
 /* Return-path thread: a PONG came. */
 void postcopy_source_pong(Migration *m, uint32_t cookie);
 
+/* ======== recover-source.c: migration thread ======== */
+
+/*
+ * The connection of a postcopy broke (err, consumed, says how).  Pauses; returns true when
+ * `migrate resume` has led to a new one and the destination has acknowledged it: then m->out is
+ * a new stream and what is to be sent is known.  False: the process goes down.
+ */
+bool postcopy_source_recover(Migration *m, Error *err);
+
 /* ======== dest.c: destination ======== */
 
 /* The commands.  Incoming thread (inside a PACKAGED blob for LISTEN and RUN). */
@@ -65,6 +75,23 @@ bool postcopy_dest_run(Migration *m, Error **errp);
 bool postcopy_dest_placing(const Migration *m);
 /* True from RUN on: the guest lives here, a failure must not end the process. Any thread. */
 bool postcopy_dest_running(const Migration *m);
+
+/* ======== recover-dest.c: destination ======== */
+
+/* The commands.  Listen thread. */
+bool postcopy_dest_recv_bitmap(Migration *m, const uint8_t *payload, size_t len, Error **errp);
+bool postcopy_dest_resume(Migration *m, Error **errp);
+/*
+ * migrate-recover: the source may connect to addr; m is paused.  Replaces an address given
+ * before.  Any thread, no machine lock.
+ */
+bool postcopy_dest_recover(Migration *m, const MigrateAddress *addr, Error **errp);
+/* Where the source may connect to again, NULL: nowhere.  Any thread; the caller frees it. */
+SocketAddress *postcopy_dest_listening(Migration *m);
+/* A paused listen thread looks at its conditions again.  Any thread. */
+void postcopy_dest_wake(Migration *m);
+
+/* ======== dest.c, continued ======== */
 
 /*
  * The incoming thread ended (it returned from LOAD_QUIT, or failed with err, which is

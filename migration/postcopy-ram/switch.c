@@ -161,14 +161,9 @@ bool postcopy_source_confirmed(Migration *m, Error **errp)
 
 bool postcopy_source_take_back(Migration *m)
 {
-    MigState s;
-
     /* One step against PONG 0x42 in the other thread: the table has no way back from there. */
-    if (state_advance_any(m->state, MIG_STATE_FAILING, NULL)) {
-        return true;
-    }
-    s = mig_state_get(m->state);
-    return s != MIG_STATE_POSTCOPY_ACTIVE && s != MIG_STATE_POSTCOPY_PAUSED;
+    return state_advance_any(m->state, MIG_STATE_FAILING, NULL) ||
+           !mig_state_is_postcopy(mig_state_get(m->state));
 }
 
 void postcopy_source_pong(Migration *m, uint32_t cookie)

@@ -56,6 +56,47 @@ static void test_ferry_to_stock_memfd(void)
     }
 }
 
+/* ---- a broken connection ---- */
+
+/* The stock emulator has no state of its own for connecting. */
+static void recover(const char *from, const char *from_args, const char *to, const char *to_args)
+{
+    Pair p = pair_new_with(from, from_args, to, to_args);
+    g_autofree char *again = NULL;
+
+    pair_start(&p);
+    pair_to_postcopy(&p);
+    again = g_strdup_printf("%s-again", p.uri);
+    for (unsigned i = 0; i < 2; i++) {
+        qtest_qmp_ok(i ? p.to : p.from, "migrate-pause", NULL);
+        migration_wait_status(p.from, "postcopy-paused");
+        migration_wait_status(p.to, "postcopy-paused");
+        qtest_qmp_ok(p.to, "migrate-recover", "{'uri': '%s'}", again);
+        qtest_qmp_ok(p.from, "migrate", "{'uri': '%s', 'resume': true}", again);
+        migration_wait_status(p.from, "postcopy-recover");
+        migration_wait_status(p.to, "postcopy-recover");
+        migration_wait_status(p.from, "postcopy-active");
+        migration_wait_status(p.to, "postcopy-active");
+    }
+    p.reads = 16;
+    pair_read_and_finish(&p);
+    pair_free(&p);
+}
+
+static void test_recover_from_stock(void)
+{
+    if (have_stock()) {
+        recover(stock, "", NULL, ANONYMOUS);
+    }
+}
+
+static void test_recover_to_stock(void)
+{
+    if (have_stock()) {
+        recover(NULL, "", stock, "");
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *given = g_getenv("STOCK_QEMU");
@@ -66,5 +107,7 @@ int main(int argc, char **argv)
     g_test_add_func("/interop/postcopy/ferry-to-stock", test_ferry_to_stock);
     g_test_add_func("/interop/postcopy/stock-to-ferry-memfd", test_stock_to_ferry_memfd);
     g_test_add_func("/interop/postcopy/ferry-to-stock-memfd", test_ferry_to_stock_memfd);
+    g_test_add_func("/interop/postcopy/recover/stock-to-ferry", test_recover_from_stock);
+    g_test_add_func("/interop/postcopy/recover/ferry-to-stock", test_recover_to_stock);
     return g_test_run();
 }

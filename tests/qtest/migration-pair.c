@@ -9,6 +9,7 @@
 #include <glib/gstdio.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define MEM_SIZE (PAIR_PAGES * PAIR_PAGE)
@@ -119,6 +120,17 @@ void migration_wait_status(QTestState *s, const char *status)
             g_error("the migration is %s instead of %s: %s", now, status, said);
         }
     }
+}
+
+void pair_give_fds(Pair *p, const char *name)
+{
+    int fds[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==, 0);
+    json_node_unref(qtest_qmp_fd(p->from, fds[0], "getfd", "{'fdname': '%s'}", name));
+    json_node_unref(qtest_qmp_fd(p->to, fds[1], "getfd", "{'fdname': '%s'}", name));
+    close(fds[0]);
+    close(fds[1]);
 }
 
 void pair_set_background(Pair *p, int bytes_per_second)

@@ -50,6 +50,8 @@ void pair_read_and_finish(Pair *p);
 /* All of that, and pair_free(). */
 void pair_run(Pair *p);
 
+/* The two ends of a socket pair, handed over to both under this name (getfd). */
+void pair_give_fds(Pair *p, const char *name);
 int64_t pair_requests(Pair *p); /* postcopy-requests of the source */
 /* A page of either holds what the source was filled with / all do. */
 void pair_check_page(QTestState *s, uint64_t page);

@@ -123,6 +123,38 @@ static void test_dirty_sync(void)
     tear_down(&f);
 }
 
+/* Recovery: what is left is what was not received, in whole host pages, whatever it was before. */
+static void test_dirty_missing(void)
+{
+    RamSourceBlock *b;
+    Fixture f;
+    PageRun run;
+
+    set_up(&f);
+    b = &f.m.ram->blocks[0];
+    g_assert_true(dirty_next(f.m.ram, 1000, &run));
+    b->received = bitmap_new(b->pages);
+    bitmap_set(b->received, 0, b->pages);
+    bitmap_clear(b->received, 3, 2);
+    bitmap_clear(b->received, b->pages - 1, 1);
+    ram_dirty_set_missing(f.m.ram, b);
+    g_assert_true(ram_dirty_check(f.m.ram));
+    g_assert_cmpuint(ram_dirty_bytes(f.m.ram), ==, 3 * PAGE + SIDE_SIZE);
+    b->host_pages = 4;
+    ram_dirty_set_missing(f.m.ram, b);
+    g_assert_cmpuint(bitmap_count(b->dirty, 0, b->pages), ==, 12);
+    ram_save_restart(f.m.ram);
+    g_assert_true(dirty_next(f.m.ram, 1000, &run));
+    g_assert_cmpuint(run.page, ==, 0);
+    g_assert_cmpuint(run.n, ==, 8);
+    bitmap_clear(b->received, 0, b->pages);
+    ram_dirty_set_missing(f.m.ram, b);
+    g_assert_cmpuint(bitmap_count(b->dirty, 0, b->pages), ==, b->pages);
+    g_assert_true(ram_dirty_check(f.m.ram));
+    b->host_pages = 1;
+    tear_down(&f);
+}
+
 static void test_urgent(void)
 {
     Fixture f;
@@ -567,6 +599,7 @@ int main(int argc, char **argv)
 
     g_test_add_func("/ram/dirty/first-pass", test_dirty_first_pass);
     g_test_add_func("/ram/dirty/sync", test_dirty_sync);
+    g_test_add_func("/ram/dirty-missing", test_dirty_missing);
     g_test_add_func("/ram/urgent", test_urgent);
     g_test_add_data_func("/ram/round-trip/memory", GINT_TO_POINTER(0), test_round_trip);
     g_test_add_data_func("/ram/round-trip/socket", GINT_TO_POINTER(1), test_round_trip);

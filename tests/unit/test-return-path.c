@@ -74,6 +74,56 @@ static void test_requests(void)
                      "03726f6d");
 }
 
+/* Bits of 70 pages are two words; what lies behind them is not sent. */
+static void test_recovery_messages(void)
+{
+    g_autoptr(IOChannel) ioc = io_channel_buffer_new(NULL, 0), other = io_channel_buffer_new(NULL, 0);
+    g_autoptr(ReturnPathSend) rps = return_path_send_new(ioc);
+    unsigned long received[2] = { 0x8000000000000003UL, ~0UL };
+
+    return_path_send_detach(rps);
+    g_assert_false(return_path_send_pong(rps, 1, NULL));
+    g_assert_true(return_path_send_req_pages(rps, "ram", 0x1000, 0x1000, NULL));
+    return_path_send_attach(rps, other);
+    g_assert_true(return_path_send_req_pages(rps, "ram", 0x1000, 0x1000, NULL));
+    g_assert_true(return_path_send_recv_bitmap(rps, "ram", received, 70, NULL));
+    g_assert_true(return_path_send_recv_bitmap(rps, "no", received, 0, NULL));
+    g_assert_true(return_path_send_resume_ack(rps, NULL));
+    return_path_send_release(rps);
+    g_assert_true(return_path_send_req_pages(rps, "ram", 0x1000, 0x1000, NULL));
+    assert_sent(ioc, "");
+    assert_sent(other, "000500040372616d"
+                       "0000000000000010"
+                       "0300000000000080"
+                       "3f00000000000000"
+                       "0123456789abcdef"
+                       "00050003026e6f"
+                       "0000000000000000"
+                       "0123456789abcdef"
+                       "0006000400000001"
+                       "0003001000000000000010000000"
+                       "10000372616d");
+}
+
+/* A message that cannot be sent shuts the channel down and is remembered until there is another. */
+static void test_broken(void)
+{
+    g_autoptr(Error) err = NULL, why = NULL;
+    int fds[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==, 0);
+    g_autoptr(IOChannel) ioc = io_channel_fd_new(fds[0], NULL);
+    g_autoptr(ReturnPathSend) rps = return_path_send_new(ioc);
+    g_assert_null(return_path_send_failure(rps));
+    close(fds[1]);
+    g_assert_false(return_path_send_pong(rps, 1, &err));
+    why = return_path_send_failure(rps);
+    g_assert_cmpstr(why->message, ==, err->message);
+    g_assert_cmpint(g_atomic_int_get(&ioc->shut), !=, 0);
+    return_path_send_detach(rps);
+    g_assert_null(return_path_send_failure(rps));
+}
+
 /* ---- the source's end ---- */
 
 typedef struct Source {
@@ -198,8 +248,9 @@ static void test_refused(void)
         { "0008000400000001", "", false },
         { "00020005000000000000", "", false },
         { "00030201", "", false },
-        { "0005000403616263", "not expected", false },
-        { "0006000400000001", "not expected", false },
+        { "0005000403616263", "not asked for", false },
+        { "000500040372616d", "not asked for", false },
+        { "0006000400000001", "in state 'postcopy-device'", false },
         { "00070000", "more often than it was asked for", false },
         /* requests */
         { "0004000c000000000000200000001000", "before any", false },
@@ -226,6 +277,71 @@ static void test_refused(void)
     }
 }
 
+/* ---- recovery ---- */
+
+static void source_to_recover(Source *src)
+{
+    static const MigState path[] = { MIG_STATE_POSTCOPY_DEVICE, MIG_STATE_POSTCOPY_ACTIVE,
+                                     MIG_STATE_POSTCOPY_PAUSED, MIG_STATE_POSTCOPY_RECOVER_SETUP,
+                                     MIG_STATE_POSTCOPY_RECOVER };
+
+    source_set_up(src, true);
+    for (unsigned i = 0; i + 1 < ARRAY_SIZE(path); i++) {
+        g_assert_true(state_advance(&src->state, path[i], path[i + 1]));
+    }
+    src->m.return_path = return_path_start(&src->m);
+}
+
+#define BITMAP "000500040372616d"
+#define MARK "0123456789abcdef"
+
+static void test_recover(void)
+{
+    Source src;
+
+    source_to_recover(&src);
+    send_hex(&src, BITMAP "0000000000000008" "0500000000000080" MARK);
+    while (!return_path_bitmaps(src.m.return_path)) {
+        g_usleep(1000);
+    }
+    g_assert_cmphex(src.m.ram->blocks[0].received[0], ==, 0x8000000000000005UL);
+    g_assert_false(return_path_resumed(src.m.return_path));
+    send_hex(&src, "0006000400000001" "0001000400000000");
+    g_assert_true(return_path_join(src.m.return_path, NULL));
+    g_assert_true(return_path_resumed(src.m.return_path));
+    source_tear_down(&src);
+}
+
+static void test_recover_refused(void)
+{
+    static const BadCase cases[] = {
+        { BITMAP "0000000000000010" "0500000000000080", "64 pages make 8", false },
+        { BITMAP "0000000000000007" "0500000000000080", "64 pages make 8", false },
+        { BITMAP "ffffffffffffffff", "64 pages make 8", false },
+        { BITMAP "0000000000000008" "0500000000000080" "0123456789abcdee", "mark", false },
+        { BITMAP "0000000000000008" "0500", "ended", false },
+        { BITMAP "0000000000000008" "0500000000000080" MARK BITMAP, "not asked for", false },
+        { "0005000403726f6d" "0000000000000008", "'rom', which was not asked", false },
+        { "000500040472616d", "", false },
+        { "0006000400000002", "RESUME_ACK with 2", false },
+        { "0006000400000000", "RESUME_ACK with 0", false },
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_autoptr(Error) err = NULL;
+        Source src;
+
+        source_to_recover(&src);
+        send_hex(&src, cases[i].hex);
+        close_fd(&src.fd);
+        g_assert_false(return_path_join(src.m.return_path, &err));
+        if (!strstr(err->message, cases[i].message)) {
+            g_error("'%s' has no '%s' in it", err->message, cases[i].message);
+        }
+        source_tear_down(&src);
+    }
+}
+
 /* Shutting the channel down ends the thread, wherever it waits. */
 static void test_shutdown(void)
 {
@@ -248,6 +364,10 @@ int main(int argc, char **argv)
     g_test_add_func("/return-path/requests", test_requests);
     g_test_add_func("/return-path/source", test_source);
     g_test_add_func("/return-path/refused", test_refused);
+    g_test_add_func("/return-path/recovery-messages", test_recovery_messages);
+    g_test_add_func("/return-path/broken", test_broken);
+    g_test_add_func("/return-path/recover", test_recover);
+    g_test_add_func("/return-path/recover-refused", test_recover_refused);
     g_test_add_func("/return-path/shutdown", test_shutdown);
     return g_test_run();
 }

@@ -1,0 +1,271 @@
+/*
+ * Pause and recovery of a postcopy on the destination.
+ *
+ * Pausing, waiting and the two commands belong to the listen thread; migrate-recover comes
+ * from a monitor's thread, without the machine lock: whoever holds that may be asleep over a
+ * page that is still at the source, and so may the main loop.  For the same reason the listen
+ * thread accepts the connection itself.
+ *
+ *   postcopy-active   the stream fails: place what has come, let the channel go, keep requests
+ *                     for pages back (the fault thread goes on noting them)
+ *   postcopy-paused   wait for migrate-recover, then for a connection
+ *   postcopy-recover  answer RECV_BITMAP; at POSTCOPY_RESUME: RESUME_ACK, and ask again for
+ *                     every page that somebody waits for
+ *   postcopy-active   as before
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <poll.h>
+#include <unistd.h>
+
+#include "migration/postcopy-ram/dest-int.h"
+#include "migration/return-path.h"
+#include "migration/state.h"
+#include "migration/stream-internal.h"
+#include "migration/wire.h"
+#include "trace/migration.h"
+#include "util/bitmap.h"
+#include "util/log.h"
+#include "util/util.h"
+
+/* ---- pause ---- */
+
+/* What broke first: a message that could not be sent shuts the stream down, which then fails too. */
+static Error *first_cause(PostcopyDest *pd, Error *err)
+{
+    Error *sending = return_path_send_failure(pd->m->rp_send);
+
+    if (!sending) {
+        return err;
+    }
+    g_clear_error(&err);
+    return sending;
+}
+
+static void close_channel(PostcopyDest *pd)
+{
+    Migration *m = pd->m;
+    g_autoptr(Error) err = NULL;
+
+    migration_shutdown_channels(m);
+    return_path_send_detach(m->rp_send);
+    if (!place_reset(pd->placer, &err)) {
+        warn_report("%s", err->message); /* it is not marked as received: the source sends it again */
+    }
+    stream_free(g_steal_pointer(&m->in));
+    migration_set_channel(m, NULL);
+    m->ram_dest->last = NULL;
+}
+
+/* A connection, when there is one; *ret_fd is where to wait for it (-1: nowhere). */
+static IOChannel *take_connection(PostcopyDest *pd, int *ret_fd)
+{
+    g_autoptr(Error) err = NULL;
+    IOChannel *ioc = NULL;
+
+    g_mutex_lock(&pd->lock);
+    *ret_fd = -1;
+    if (pd->acceptor) {
+        ioc = mig_acceptor_take(pd->acceptor, &err);
+        *ret_fd = mig_acceptor_fd(pd->acceptor);
+    }
+    if (ioc) {
+        g_clear_pointer(&pd->acceptor, mig_acceptor_free);
+    }
+    g_mutex_unlock(&pd->lock);
+    if (err) {
+        warn_report("accepting the source's new connection: %s", err->message);
+    }
+    return ioc;
+}
+
+/* NULL: the process goes down. */
+static IOChannel *wait_for_connection(PostcopyDest *pd)
+{
+    while (!migration_cancelled(pd->m)) {
+        struct pollfd fds[2] = { { .fd = pd->wake_fd, .events = POLLIN },
+                                 { .fd = -1, .events = POLLIN } };
+        IOChannel *ioc = take_connection(pd, &fds[1].fd);
+        uint64_t n;
+
+        if (ioc) {
+            return ioc;
+        }
+        if (poll(fds, 2, -1) > 0 && fds[0].revents &&
+            read(pd->wake_fd, &n, sizeof(n)) < 0 && errno != EAGAIN) {
+            g_error("reading an eventfd: %s", g_strerror(errno));
+        }
+    }
+    return NULL;
+}
+
+/* The new connection is a stream without a header, whose first element is a command. */
+static void take_over(PostcopyDest *pd, IOChannel *ioc)
+{
+    Migration *m = pd->m;
+
+    io_channel_set_name(ioc, "migration-main");
+    io_channel_set_recv_buffer(ioc, POSTCOPY_SOCKET_BUFFER);
+    m->in = stream_new_input(ioc);
+    return_path_send_attach(m->rp_send, ioc);
+    migration_set_channel(m, ioc);
+}
+
+bool postcopy_pause_dest(PostcopyDest *pd, Error *err)
+{
+    Migration *m = pd->m;
+    IOChannel *ioc;
+
+    if (migration_cancelled(m)) {
+        g_clear_error(&err);
+        return false;
+    }
+    err = first_cause(pd, err);
+    trace_postcopy_paused("destination", error_get_pretty(err));
+    error_report("postcopy paused: %s", error_get_pretty(err));
+    migration_clear_error(m);
+    migration_set_error(m, err);
+    close_channel(pd);
+    state_advance_any(m->state, MIG_STATE_POSTCOPY_PAUSED, NULL);
+    ioc = wait_for_connection(pd);
+    if (!ioc) {
+        return false;
+    }
+    take_over(pd, ioc);
+    return state_advance(m->state, MIG_STATE_POSTCOPY_PAUSED, MIG_STATE_POSTCOPY_RECOVER);
+}
+
+void postcopy_pause_end(PostcopyDest *pd)
+{
+    g_mutex_lock(&pd->lock);
+    g_clear_pointer(&pd->acceptor, mig_acceptor_free);
+    close_fd(&pd->wake_fd);
+    g_mutex_unlock(&pd->lock);
+}
+
+/* ---- commands of the recovering source; listen thread ---- */
+
+/* In postcopy, but not in recovery, a command is late and nothing comes of it. */
+static bool recovering(Migration *m, const char *command)
+{
+    if (mig_state_get(m->state) == MIG_STATE_POSTCOPY_RECOVER) {
+        return true;
+    }
+    warn_report("%s came in state '%s': ignored", command, mig_state_name(mig_state_get(m->state)));
+    return false;
+}
+
+static bool check_running(const Migration *m, Error **errp)
+{
+    if (!postcopy_dest_running(m)) {
+        error_setg(errp, "it came before postcopy: there is nothing to recover");
+        return false;
+    }
+    return true;
+}
+
+bool postcopy_dest_recv_bitmap(Migration *m, const uint8_t *payload, size_t len, Error **errp)
+{
+    PostcopyDest *pd = m->postcopy_dest;
+    char name[256];
+
+    if (!check_running(m, errp) || !wire_name_decode(payload, len, name, errp)) {
+        return false;
+    }
+    if (!recovering(m, "RECV_BITMAP")) {
+        return true;
+    }
+    for (unsigned i = 0; i < pd->pmi->num_blocks; i++) {
+        const PmiBlock *b = &pd->pmi->blocks[i];
+
+        if (!strcmp(b->rb->idstr, name)) {
+            return return_path_send_recv_bitmap(m->rp_send, name, b->received, b->pages, errp);
+        }
+    }
+    g_autofree char *shown = g_strescape(name, NULL);
+    error_setg(errp, "it asks for RAM block '%s', which this machine has not", shown);
+    return false;
+}
+
+/* Everything that was requested and has not come: over the old path, or noted in the pause. */
+static bool request_again(PostcopyDest *pd, Error **errp)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < pd->pmi->num_blocks; i++) {
+        const PmiBlock *b = &pd->pmi->blocks[i];
+        uint64_t page = 0;
+
+        while ((page = bitmap_find_next(b->requested, b->host_pages, page)) < b->host_pages) {
+            if (!return_path_send_req_pages(pd->m->rp_send, b->rb->idstr, page * b->rb->page_size,
+                                            b->rb->page_size, errp)) {
+                return false;
+            }
+            page++;
+            n++;
+        }
+    }
+    trace_postcopy_requested_again(n);
+    return true;
+}
+
+bool postcopy_dest_resume(Migration *m, Error **errp)
+{
+    if (!check_running(m, errp)) {
+        return false;
+    }
+    if (!recovering(m, "POSTCOPY_RESUME")) {
+        return true;
+    }
+    migration_clear_error(m);
+    if (!state_advance(m->state, MIG_STATE_POSTCOPY_RECOVER, MIG_STATE_POSTCOPY_ACTIVE) ||
+        !return_path_send_resume_ack(m->rp_send, errp)) {
+        return false;
+    }
+    trace_postcopy_recover("destination", "resume");
+    return_path_send_release(m->rp_send);
+    return request_again(m->postcopy_dest, errp);
+}
+
+/* ---- any thread, no machine lock ---- */
+
+void postcopy_dest_wake(Migration *m)
+{
+    PostcopyDest *pd = __atomic_load_n(&m->postcopy_dest, __ATOMIC_ACQUIRE);
+    uint64_t one = 1;
+
+    if (!pd) {
+        return;
+    }
+    g_mutex_lock(&pd->lock);
+    if (pd->wake_fd >= 0 && write(pd->wake_fd, &one, sizeof(one)) < 0) {
+        g_assert(errno == EAGAIN); /* it is readable already */
+    }
+    g_mutex_unlock(&pd->lock);
+}
+
+bool postcopy_dest_recover(Migration *m, const MigrateAddress *addr, Error **errp)
+{
+    PostcopyDest *pd = m->postcopy_dest;
+
+    g_mutex_lock(&pd->lock);
+    g_clear_pointer(&pd->acceptor, mig_acceptor_free); /* its address may be needed again */
+    pd->acceptor = mig_acceptor_new(addr, errp);
+    bool ok = pd->acceptor != NULL;
+    g_mutex_unlock(&pd->lock);
+    postcopy_dest_wake(m);
+    return ok;
+}
+
+SocketAddress *postcopy_dest_listening(Migration *m)
+{
+    PostcopyDest *pd = __atomic_load_n(&m->postcopy_dest, __ATOMIC_ACQUIRE);
+    SocketAddress *address = NULL;
+
+    if (pd) {
+        g_mutex_lock(&pd->lock);
+        address = pd->acceptor ? mig_acceptor_address(pd->acceptor) : NULL;
+        g_mutex_unlock(&pd->lock);
+    }
+    return address;
+}
