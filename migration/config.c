@@ -37,6 +37,15 @@ static const struct {
       "each of them slows the guest down in its own way" },
 };
 
+/* A snapshot has no other side and no second pass: these have no meaning in it. */
+static const MigCap not_in_snapshot[] = {
+    MIG_CAP_XBZRLE, MIG_CAP_RDMA_PIN_ALL, MIG_CAP_AUTO_CONVERGE, MIG_CAP_POSTCOPY_RAM,
+    MIG_CAP_X_COLO, MIG_CAP_RELEASE_RAM, MIG_CAP_RETURN_PATH, MIG_CAP_PAUSE_BEFORE_SWITCHOVER,
+    MIG_CAP_MULTIFD, MIG_CAP_DIRTY_BITMAPS, MIG_CAP_POSTCOPY_BLOCKTIME,
+    MIG_CAP_LATE_BLOCK_ACTIVATE, MIG_CAP_VALIDATE_UUID, MIG_CAP_ZERO_COPY_SEND,
+    MIG_CAP_DIRTY_LIMIT, MIG_CAP_MAPPED_RAM,
+};
+
 /* Capabilities that need another one. */
 static const struct {
     MigCap cap, needs;
@@ -253,6 +262,13 @@ static bool caps_check(const MigSettings *s, const bool *caps, Error **errp)
             error_setg(errp, "capabilities '%s' and '%s' cannot be on together: %s",
                        cap_rows[cap_conflicts[i].a].name, cap_rows[cap_conflicts[i].b].name,
                        cap_conflicts[i].why);
+            return false;
+        }
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(not_in_snapshot); i++) {
+        if (caps[MIG_CAP_BACKGROUND_SNAPSHOT] && caps[not_in_snapshot[i]]) {
+            error_setg(errp, "capabilities 'background-snapshot' and '%s' cannot be on together",
+                       cap_rows[not_in_snapshot[i]].name);
             return false;
         }
     }

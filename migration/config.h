@@ -34,7 +34,7 @@
     X(LATE_BLOCK_ACTIVATE, "late-block-activate", true, NULL)                     \
     X(X_IGNORE_SHARED, "x-ignore-shared", true, "x-ignore-shared")                \
     X(VALIDATE_UUID, "validate-uuid", true, NULL)                                 \
-    X(BACKGROUND_SNAPSHOT, "background-snapshot", false, "x-background-snapshot") \
+    X(BACKGROUND_SNAPSHOT, "background-snapshot", true,  "x-background-snapshot") \
     X(ZERO_COPY_SEND, "zero-copy-send", false, "x-zero-copy-send")                \
     X(POSTCOPY_PREEMPT, "postcopy-preempt", false, "x-postcopy-preempt")          \
     X(SWITCHOVER_ACK, "switchover-ack", true,  "x-switchover-ack")                \

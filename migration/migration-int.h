@@ -90,6 +90,7 @@ struct Migration {
     RunState old_run_state;    /* [m] before the stop */
     bool vm_was_running;       /* [m] */
     bool machine_stopped;      /* [m] we stopped it, and answer for it */
+    struct Snapshot *snapshot; /* [m] src-snapshot.h; NULL: none is taken */
     JsonBuilder *vmdesc;       /* [m] NULL: none is sent */
     RateState rates;
     ConvergeState converge;    /* [m] */

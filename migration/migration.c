@@ -22,6 +22,7 @@
 #include "return-path.h"
 #include "savevm.h"
 #include "src-converge.h"
+#include "src-snapshot.h"
 #include "state.h"
 #include "stream-internal.h"
 #include "system/dirty-limit.h"
@@ -117,6 +118,12 @@ static bool host_can_postcopy(Error **errp)
     return !migration_incoming_pending() || postcopy_supported_by_host(errp);
 }
 
+static bool host_can_snapshot(Error **errp)
+{
+    /* Who is waited for takes none, so that both sides may have the same capabilities. */
+    return migration_incoming_pending() || snapshot_supported(errp);
+}
+
 void migration_init(void)
 {
     SaveRegistry *reg = save_registry();
@@ -126,6 +133,7 @@ void migration_init(void)
     save_registry_skip_id(reg); /* dirty-bitmap */
     mig_settings_set_cap_check(mig_settings(), MIG_CAP_POSTCOPY_RAM, host_can_postcopy);
     mig_settings_set_cap_check(mig_settings(), MIG_CAP_DIRTY_LIMIT, dirty_limit_supported);
+    mig_settings_set_cap_check(mig_settings(), MIG_CAP_BACKGROUND_SNAPSHOT, host_can_snapshot);
     mig_settings_set_in_progress(mig_settings(), migration_in_progress);
 }
 

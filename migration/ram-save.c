@@ -16,6 +16,7 @@
 #include "config.h"
 #include "journey.h"
 #include "ram.h"
+#include "src-snapshot.h"
 #include "stream-internal.h"
 #include "system/address-space.h"
 #include "trace/migration.h"
@@ -28,6 +29,7 @@
 /* Pages taken from the bitmap at a time: few in postcopy, where requests must not wait. */
 #define RUN_PAGES 512
 #define RUN_PAGES_POSTCOPY 16
+#define RUN_PAGES_SNAPSHOT 64
 
 RamSourceBlock *ram_source_block(RamSource *r, const char *idstr)
 {
@@ -151,17 +153,25 @@ static bool next_run(Migration *m, uint64_t max, PageRun *ret_run)
 bool ram_save_iterate(Migration *m, Stream *s, Error **errp)
 {
     int64_t end_ns = host_clock_ns() + PART_MS * 1000000LL;
-    uint64_t max = m->in_postcopy ? RUN_PAGES_POSTCOPY : RUN_PAGES;
+    uint64_t max = m->in_postcopy ? RUN_PAGES_POSTCOPY
+                                  : m->snapshot ? RUN_PAGES_SNAPSHOT : RUN_PAGES;
     PageRun run;
 
     while (!stream_error(s, NULL) && !migration_cancelled(m)) {
         bool limited = stream_rate_exceeded(s);
+
+        if (m->snapshot) {
+            snapshot_poll(m);
+        }
         uint64_t allowed = stream_rate_left_bytes(s) / TARGET_PAGE_SIZE + 1;
 
         if (limited ? !urgent_next(m->ram, &run) : !next_run(m, MIN(max, allowed), &run)) {
             break;
         }
         save_run(m, s, &run);
+        if (m->snapshot && !snapshot_release(m, &run, errp)) {
+            return false;
+        }
         if (host_clock_ns() >= end_ns) {
             break;
         }

@@ -3,6 +3,7 @@
  *
  *   src_main -> connect -> setup -> iterate -> stop_machine -> complete_precopy
  *                                                          \-> postcopy <-> pause, recover
+ *                          \-> snapshot_course (src-snapshot.c)
  *
  * Belongs to that thread.  It takes the machine lock only to set up, to stop the
  * machine, to save device state (into memory) and at the end; never around IO.
@@ -21,6 +22,7 @@
 #include "return-path.h"
 #include "src-converge.h"
 #include "src-rates.h"
+#include "src-snapshot.h"
 #include "state.h"
 #include "stream-internal.h"
 #include "system/cpus.h"
@@ -104,6 +106,9 @@ static bool setup_ram(Migration *m, Error **errp)
 
     MACHINE_LOCK_GUARD();
     m->ram = ram_source_new(m->config, postcopy);
+    if (m->config->cap[MIG_CAP_BACKGROUND_SNAPSHOT]) {
+        return true; /* every page goes out once, whatever the guest writes */
+    }
     return ram_dirty_start_log(m->ram, errp);
 }
 
@@ -383,7 +388,9 @@ static void end_well(Migration *m)
 {
     int64_t now = host_clock_ms();
     MigState state = mig_state_get(m->state);
+    bool guest_left = !m->snapshot;
 
+    snapshot_end(m);
     MACHINE_LOCK_GUARD();
     stat_set(m->stats.end_ms, now);
     if (stat_get(m->stats.downtime_ms) < 0) {
@@ -391,7 +398,9 @@ static void end_well(Migration *m)
     }
     m->journeys = ram_source_take_journeys(m->ram);
     ram_source_free(g_steal_pointer(&m->ram));
-    runstate_set(RUN_STATE_POSTMIGRATE);
+    if (guest_left) {
+        runstate_set(RUN_STATE_POSTMIGRATE);
+    }
     /* Lost to a cancel in the very last moment: the destination has the guest all the same. */
     if (!state_advance(m->state, state, MIG_STATE_COMPLETED)) {
         state_advance_any(m->state, MIG_STATE_CANCELLED, NULL);
@@ -402,6 +411,7 @@ static void end_well(Migration *m)
 static void end_badly(Migration *m, Error *err)
 {
     converge_end(m);
+    snapshot_end(m);
     if (err) {
         migration_set_error(m, err);
     }
@@ -436,8 +446,11 @@ void *src_main(void *opaque)
     Migration *m = opaque;
     bool go_postcopy = false;
     Error *err = NULL;
-    bool good = setup(m, &err) && iterate(m, &go_postcopy, &err) && stop_machine(m, &err) &&
-                (go_postcopy ? postcopy(m, &err) : complete_precopy(m, &err));
+    bool good = setup(m, &err) && (m->config->cap[MIG_CAP_BACKGROUND_SNAPSHOT]
+                                       ? snapshot_course(m, &err)
+                                       : iterate(m, &go_postcopy, &err) && stop_machine(m, &err) &&
+                                             (go_postcopy ? postcopy(m, &err)
+                                                          : complete_precopy(m, &err)));
 
     trace_migration_end(m->uri, good, err ? error_get_pretty(err) : "");
     if (good) {

@@ -69,6 +69,7 @@ typedef enum MigSide { MIG_SRC, MIG_DST, MIG_SIDE__MAX } MigSide;
     X(SETUP, ACTIVE, SRC, "migration", "connected and the setup sections are sent")           \
     X(SETUP, CANCELLING, SRC, "main", "migrate_cancel")                                       \
     X(SETUP, FAILING, SRC, "migration", "no connection, or set-up failed")                    \
+    X(ACTIVE, COMPLETED, SRC, "migration", "background-snapshot: everything is written")       \
     X(ACTIVE, DEVICE, SRC, "migration", "the guest stands still for the switch")              \
     X(ACTIVE, PRE_SWITCHOVER, SRC, "migration", "the same, with pause-before-switchover")     \
     X(ACTIVE, CANCELLING, SRC, "main", "migrate_cancel")                                      \

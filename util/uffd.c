@@ -45,6 +45,7 @@ static const struct {
     { UFFD_FEATURE_MINOR_SHMEM, "minor-shmem" },
     { UFFD_FEATURE_EXACT_ADDRESS, "exact-address" },
     { UFFD_FEATURE_WP_HUGETLBFS_SHMEM, "wp-hugetlbfs-shmem" },
+    { UFFD_FEATURE_WP_UNPOPULATED, "wp-unpopulated" },
 };
 
 char *uffd_features_to_str(uint64_t features)
@@ -247,6 +248,24 @@ UffdResult uffd_zeropage(int fd, void *dst, uint64_t len, uint64_t *ret_done, Er
 UffdResult uffd_continue(int fd, void *dst, uint64_t len, uint64_t *ret_done, Error **errp)
 {
     return place(step_continue, "continue", fd, dst, NULL, len, ret_done, errp);
+}
+
+bool uffd_write_protect(int fd, void *addr, uint64_t len, bool protect, Error **errp)
+{
+    struct uffdio_writeprotect wp = {
+        .range = { .start = (uintptr_t)addr, .len = len },
+        .mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+    };
+
+    while (ioctl(fd, UFFDIO_WRITEPROTECT, &wp) < 0) {
+        if (errno != EAGAIN) { /* that: the mapping is being changed by another thread */
+            error_setg_errno(errp, errno, "userfaultfd: cannot %s 0x%" PRIx64 " bytes at %p",
+                             protect ? "protect" : "release", len, addr);
+            return false;
+        }
+        sched_yield();
+    }
+    return true;
 }
 
 bool uffd_wake(int fd, void *addr, uint64_t len, Error **errp)

@@ -17,6 +17,11 @@
 
 #include "util/error.h"
 
+/* Newer than some distributions' headers: linux/userfaultfd.h since 6.4. */
+#ifndef UFFD_FEATURE_WP_UNPOPULATED
+#define UFFD_FEATURE_WP_UNPOPULATED (1 << 13)
+#endif
+
 /* How a descriptor can be had, in the order in which they are tried. */
 enum UffdWay {
     UFFD_WAY_DEVICE = 1 << 0,    /* /dev/userfaultfd */
@@ -68,6 +73,11 @@ UffdResult uffd_copy(int fd, void *dst, const void *src, uint64_t len, uint64_t 
                      Error **errp);
 UffdResult uffd_zeropage(int fd, void *dst, uint64_t len, uint64_t *ret_done, Error **errp);
 UffdResult uffd_continue(int fd, void *dst, uint64_t len, uint64_t *ret_done, Error **errp);
+/*
+ * From now on whoever writes to the range (registered with UFFDIO_REGISTER_MODE_WP) waits;
+ * or may write again, and those who wait go on.
+ */
+bool uffd_write_protect(int fd, void *addr, uint64_t len, bool protect, Error **errp);
 /* Let who waits in the range try again. */
 bool uffd_wake(int fd, void *addr, uint64_t len, Error **errp);
 

@@ -108,6 +108,26 @@ static void test_multifd_refused(void)
     file_pair_free(&p);
 }
 
+/* Memory written out in the background is a stream like any other. */
+static void test_snapshot_to_stock(void)
+{
+    FilePair p;
+    g_autofree char *path = NULL;
+
+    if (!have_stock()) {
+        return;
+    }
+    p = file_pair_new(NULL, stock, "none", 32, "");
+    path = file_pair_path(&p, "stream");
+    mig_cap(p.from, "background-snapshot", true);
+    qtest_qmp_ok(p.from, "migrate", "{'uri': 'file:%s'}", path);
+    json_object_unref(mig_wait(p.from, "completed"));
+    qtest_qmp_ok(p.to, "migrate-incoming", "{'uri': 'exec:cat %s'}", path);
+    json_object_unref(mig_wait(p.to, "completed"));
+    file_pair_compare(&p);
+    file_pair_free(&p);
+}
+
 /* From one to the other through a file that both read. */
 static void test_through_file(gconstpointer from_stock)
 {
@@ -142,6 +162,7 @@ int main(int argc, char **argv)
     }
     g_test_add_data_func("/interop/precopy/file/from-stock", "", test_through_file);
     g_test_add_data_func("/interop/precopy/file/to-stock", NULL, test_through_file);
+    g_test_add_func("/interop/precopy/snapshot/to-stock", test_snapshot_to_stock);
     g_test_add_func("/interop/precopy/multifd-refused", test_multifd_refused);
     return g_test_run();
 }

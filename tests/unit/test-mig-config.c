@@ -54,6 +54,7 @@ static void test_capabilities(void)
         MIG_CAP_PAUSE_BEFORE_SWITCHOVER, MIG_CAP_POSTCOPY_BLOCKTIME, MIG_CAP_LATE_BLOCK_ACTIVATE,
         MIG_CAP_X_IGNORE_SHARED, MIG_CAP_VALIDATE_UUID,
         MIG_CAP_AUTO_CONVERGE, MIG_CAP_SWITCHOVER_ACK, MIG_CAP_DIRTY_LIMIT,
+        MIG_CAP_BACKGROUND_SNAPSHOT,
     };
     uint64_t working = 0;
 
@@ -105,6 +106,9 @@ static void test_conflicts(void)
 {
     g_autoptr(MigSettings) s = mig_settings_new();
 
+    assert_refused(caps(s, false, { MIG_CAP_BACKGROUND_SNAPSHOT, true },
+                        { MIG_CAP_VALIDATE_UUID, true }),
+                   "'background-snapshot' and 'validate-uuid' cannot be on together");
     assert_refused(caps(s, false, { MIG_CAP_POSTCOPY_RAM, true },
                         { MIG_CAP_X_IGNORE_SHARED, true }),
                    "'postcopy-ram' and 'x-ignore-shared' cannot be on together: ");

@@ -12,7 +12,8 @@
 /* The legal moves, written out a second time: a change of the table must be meant. */
 static const char *const source_moves[] = {
     "none>setup", "completed>setup", "failed>setup", "cancelled>setup", "setup>active",
-    "setup>cancelling", "setup>failing", "active>device", "active>pre-switchover",
+    "setup>cancelling", "setup>failing", "active>completed", "active>device",
+    "active>pre-switchover",
     "active>cancelling", "active>failing", "pre-switchover>device", "pre-switchover>cancelling",
     "pre-switchover>failing", "device>completed", "device>postcopy-device",
     "device>postcopy-active", "device>cancelling", "device>failing",
