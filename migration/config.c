@@ -51,6 +51,7 @@ static const struct {
     MigCap cap, needs;
 } cap_needs[] = {
     { MIG_CAP_SWITCHOVER_ACK, MIG_CAP_RETURN_PATH },
+    { MIG_CAP_POSTCOPY_PREEMPT, MIG_CAP_POSTCOPY_RAM },
 };
 
 /* One row a parameter. */

@@ -36,7 +36,7 @@
     X(VALIDATE_UUID, "validate-uuid", true, NULL)                                 \
     X(BACKGROUND_SNAPSHOT, "background-snapshot", true,  "x-background-snapshot") \
     X(ZERO_COPY_SEND, "zero-copy-send", false, "x-zero-copy-send")                \
-    X(POSTCOPY_PREEMPT, "postcopy-preempt", false, "x-postcopy-preempt")          \
+    X(POSTCOPY_PREEMPT, "postcopy-preempt", true, "x-postcopy-preempt")          \
     X(SWITCHOVER_ACK, "switchover-ack", true,  "x-switchover-ack")                \
     X(DIRTY_LIMIT, "dirty-limit", true,  "x-dirty-limit")                         \
     X(MAPPED_RAM, "mapped-ram", false, "mapped-ram")

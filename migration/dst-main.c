@@ -98,6 +98,10 @@ static void finish_bh(void *opaque)
     }
     migration_shutdown_channels(m);
     io_channel_close(m->channel, NULL);
+    migration_set_urgent_channel(m, NULL);
+    if (m->listener) { /* for a preempt channel that never came */
+        mig_listener_free(g_steal_pointer(&m->listener));
+    }
 }
 
 void dst_finish(Migration *m, Error *err)

@@ -17,6 +17,7 @@
 #include "config.h"
 #include "hw/core/machine.h"
 #include "postcopy-ram/postcopy.h"
+#include "postcopy-ram/preempt.h"
 #include "return-path.h"
 #include "stream-internal.h"
 #include "system/machine-lock.h"
@@ -300,6 +301,9 @@ static bool cmd_packaged(Migration *m, CommandArgs *a, Error **errp)
     }
     blob = read_blob(a->s, len);
     if (!blob) {
+        return false;
+    }
+    if (!preempt_dest_wait(m, errp)) {
         return false;
     }
     s = stream_new_input_memory(blob, len);

@@ -25,6 +25,7 @@ typedef struct Migration Migration;
 typedef struct RamSource RamSource;          /* ram.h */
 typedef struct RamDest RamDest;              /* ram.h */
 typedef struct PostcopyDest PostcopyDest;    /* postcopy-ram/postcopy.h */
+typedef struct PreemptSource PreemptSource;  /* postcopy-ram/preempt.h */
 typedef struct ReturnPath ReturnPath;        /* return-path.h: the source's end */
 typedef struct ReturnPathSend ReturnPathSend; /* return-path.h: the destination's end */
 typedef struct MigConfig MigConfig;          /* config.h */
@@ -75,6 +76,7 @@ struct Migration {
     /* ---- channel ---- */
     IOChannel *channel;        /* [E] main channel, changed by [m] or [i] when postcopy recovers;
                                   other threads: shutdown only */
+    IOChannel *urgent_channel; /* [E] channel of postcopy-preempt; NULL: none (yet) */
     Stream *out;               /* [m] source: main stream */
     Stream *in;                /* [i] destination: main stream */
     ReturnPath *return_path;   /* [m] source; NULL: none */
@@ -83,8 +85,12 @@ struct Migration {
     /* ---- source ---- */
     RamSource *ram;            /* ram.h says which part is whose */
     GPtrArray *journeys;       /* [L] of PageJourney, once the migration is over */
+    bool preempt_early;        /* [m] the destination is of a version that wants the preempt channel
+                                  right behind the main one */
     int start_postcopy;        /* [a] migrate-start-postcopy was given */
     bool in_postcopy;          /* [m] the switch was made */
+    PreemptSource *preempt;    /* the return-path thread's; made and freed by [m] while there is
+                                  none; NULL: no preempt channel */
     bool detect_zero;          /* [c] zero pages are found and sent as such */
     struct MigConnector *connector; /* [E] changed by `migrate resume`, while [m] waits for that */
     RunState old_run_state;    /* [m] before the stop */
@@ -121,6 +127,10 @@ bool migration_cancelled(const Migration *m);
  * down at once when m was cancelled before.
  */
 void migration_set_channel(Migration *m, IOChannel *ioc);
+/* The same for the channel of postcopy-preempt. */
+void migration_set_urgent_channel(Migration *m, IOChannel *ioc);
+/* The main thread took it over.  A reference for the caller; NULL: there is none yet. */
+IOChannel *migration_get_urgent_channel(Migration *m);
 /* Shut every channel of m down, so that no thread of it stays blocked.  Any thread. */
 void migration_shutdown_channels(Migration *m);
 

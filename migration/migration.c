@@ -18,6 +18,7 @@
 #include "globalstate.h"
 #include "lifecycle.h"
 #include "postcopy-ram/postcopy.h"
+#include "postcopy-ram/preempt.h"
 #include "ram.h"
 #include "return-path.h"
 #include "savevm.h"
@@ -178,6 +179,7 @@ static void migration_free(Migration *m)
         mig_listener_free(m->listener);
     }
     return_path_free(m->return_path);
+    preempt_source_free(m->preempt);
     return_path_send_free(m->rp_send);
     stream_free(m->out);
     stream_free(m->in);
@@ -187,6 +189,7 @@ static void migration_free(Migration *m)
     loadvm_free(m->load);
     mig_connector_free(m->connector);
     io_channel_unref(m->channel);
+    io_channel_unref(m->urgent_channel);
     g_clear_object(&m->vmdesc);
     g_clear_error(&m->error);
     g_mutex_clear(&m->error_lock);
@@ -249,18 +252,38 @@ bool migration_cancelled(const Migration *m)
     return __atomic_load_n(&m->cancel, __ATOMIC_ACQUIRE);
 }
 
-void migration_set_channel(Migration *m, IOChannel *ioc)
+static void set_channel(Migration *m, IOChannel **where, IOChannel *ioc)
 {
     IOChannel *before;
 
     g_mutex_lock(&m->error_lock);
-    before = m->channel;
-    m->channel = ioc;
+    before = *where;
+    *where = ioc;
     if (ioc && migration_cancelled(m)) {
         io_channel_shutdown(ioc, IO_SHUTDOWN_BOTH, NULL);
     }
     g_mutex_unlock(&m->error_lock);
     io_channel_unref(before);
+}
+
+void migration_set_channel(Migration *m, IOChannel *ioc)
+{
+    set_channel(m, &m->channel, ioc);
+}
+
+void migration_set_urgent_channel(Migration *m, IOChannel *ioc)
+{
+    set_channel(m, &m->urgent_channel, ioc);
+}
+
+IOChannel *migration_get_urgent_channel(Migration *m)
+{
+    IOChannel *ioc;
+
+    g_mutex_lock(&m->error_lock);
+    ioc = m->urgent_channel ? io_channel_ref(m->urgent_channel) : NULL;
+    g_mutex_unlock(&m->error_lock);
+    return ioc;
 }
 
 void migration_shutdown_channels(Migration *m)
@@ -271,6 +294,9 @@ void migration_shutdown_channels(Migration *m)
     }
     if (m->channel) {
         io_channel_shutdown(m->channel, IO_SHUTDOWN_BOTH, NULL);
+    }
+    if (m->urgent_channel) {
+        io_channel_shutdown(m->urgent_channel, IO_SHUTDOWN_BOTH, NULL);
     }
     g_mutex_unlock(&m->error_lock);
     postcopy_dest_wake(m);
@@ -412,11 +438,30 @@ static bool resume_paused(const MigrateAddress *addr, Error **errp)
     return state_advance(m->state, MIG_STATE_POSTCOPY_PAUSED, MIG_STATE_POSTCOPY_RECOVER_SETUP);
 }
 
+/* Options that need a second connection to the same address. */
+static bool check_connections(const MigrateAddress *addr, bool listening, Error **errp)
+{
+    bool many = addr->transport == MIG_TRANSPORT_SOCKET &&
+                (listening || addr->socket->type != SOCKET_FD);
+
+    if (!many && mig_settings_cap(MIG_CAP_POSTCOPY_PREEMPT)) {
+        g_autofree char *what = migrate_address_to_str(addr);
+
+        error_setg(errp, "postcopy-preempt needs an address that can be connected to twice "
+                   "(tcp:, unix: or vsock:); %s is one channel", what);
+        return false;
+    }
+    return true;
+}
+
 bool migration_start(const MigrateAddress *addr, bool resume, Error **errp)
 {
     g_autoptr(MigConnector) connector = NULL;
     Migration *m;
 
+    if (!check_connections(addr, false, errp)) {
+        return false;
+    }
     if (resume) {
         return resume_paused(addr, errp);
     }
@@ -510,6 +555,13 @@ static void incoming_accepted(IOChannel *ioc, void *opaque)
 {
     Migration *m = opaque;
 
+    if (m->channel && m->config->cap[MIG_CAP_POSTCOPY_PREEMPT] && !m->urgent_channel) {
+        io_channel_set_name(ioc, "migration-preempt");
+        migration_set_urgent_channel(m, ioc);
+        mig_listener_free(g_steal_pointer(&m->listener));
+        src_wake(m); /* whoever is to load the package may wait for this */
+        return;
+    }
     if (m->channel) {
         warn_report("a second connection to %s was closed: there is one migration already",
                     m->uri);
@@ -522,7 +574,9 @@ static void incoming_accepted(IOChannel *ioc, void *opaque)
     m->load = loadvm_new();
     m->in = stream_new_input(ioc);
     migration_set_channel(m, ioc);
-    mig_listener_free(g_steal_pointer(&m->listener));
+    if (!m->config->cap[MIG_CAP_POSTCOPY_PREEMPT]) {
+        mig_listener_free(g_steal_pointer(&m->listener));
+    }
     m->thread = thread_start("incoming", dst_main, m);
 }
 
@@ -534,7 +588,7 @@ bool migration_incoming_start(const MigrateAddress *addr, bool exit_on_error, Er
         error_setg(errp, "The incoming migration has already been started");
         return false;
     }
-    if (!save_registry_migratable(root->registry, errp)) {
+    if (!check_connections(addr, true, errp) || !save_registry_migratable(root->registry, errp)) {
         return false;
     }
     globalstate_forget(&root->globalstate);

@@ -1,7 +1,8 @@
 /*
  * Which pages are still to be sent: the dirty bitmaps of a migration.
  *
- * Belongs to the source's migration thread; it is the only user of the bitmap lock.
+ * Belongs to the source's migration thread, and in postcopy with a preempt channel dirty_take()
+ * is the return-path thread's; no other file uses the bitmap lock.
  * Pages come in from RAMBlock.dirty (ram_dirty_sync) and go out as runs (dirty_next,
  * dirty_take).  A page's bit is cleared before the page is read, and its part of the
  * accelerator's log is re-protected before that (ram_protect_range): a write that comes
@@ -108,17 +109,49 @@ static void ram_protect_range(RamSourceBlock *b, uint64_t page, uint64_t n)
     }
 }
 
-/* Take the dirty pages from `page` (which is dirty) to the first clean one or `end`. */
-static void take_run(RamSource *r, RamSourceBlock *b, uint64_t page, uint64_t end, PageRun *run)
+/*
+ * Take the first run of dirty pages in [page, end).  False: there is none (any more).  In precopy
+ * only this thread clears bits, so the run that was re-protected cannot get shorter meanwhile.
+ */
+static bool take_run(RamSource *r, RamSourceBlock *b, uint64_t page, uint64_t end, PageRun *run)
 {
-    /* Only this thread clears bits, so the run cannot get shorter meanwhile. */
-    end = bitmap_find_next_zero(b->dirty, end, page);
-    ram_protect_range(b, page, end - page);
+    if (b->protect) {
+        page = bitmap_find_next(b->dirty, end, page);
+        if (page >= end) {
+            return false;
+        }
+        end = bitmap_find_next_zero(b->dirty, end, page);
+        ram_protect_range(b, page, end - page);
+    }
     g_mutex_lock(&r->bitmap_lock);
-    bitmap_clear(b->dirty, page, end - page);
-    stat_add(r->dirty_count, -(end - page));
+    page = bitmap_find_next(b->dirty, end, page);
+    if (page < end) {
+        end = bitmap_find_next_zero(b->dirty, end, page);
+        bitmap_clear(b->dirty, page, end - page);
+        stat_add(r->dirty_count, -(end - page));
+    }
     g_mutex_unlock(&r->bitmap_lock);
     *run = (PageRun){ .b = b, .page = page, .n = end - page };
+    return page < end;
+}
+
+void ram_dirty_guest_gone(RamSource *r)
+{
+    for (unsigned i = 0; i < r->n_blocks; i++) {
+        g_clear_pointer(&r->blocks[i].protect, g_free);
+    }
+}
+
+/* Where somebody last took pages that were asked for: the scan goes on from there. */
+static void follow_hint(RamSource *r)
+{
+    if (stat_get(r->hinted)) {
+        g_mutex_lock(&r->bitmap_lock);
+        r->scan_block = r->hint_block;
+        r->scan_page = r->hint_page;
+        stat_set(r->hinted, 0);
+        g_mutex_unlock(&r->bitmap_lock);
+    }
 }
 
 bool dirty_next(RamSource *r, uint64_t max, PageRun *ret_run)
@@ -126,17 +159,19 @@ bool dirty_next(RamSource *r, uint64_t max, PageRun *ret_run)
     if (!stat_get(r->dirty_count)) {
         return false;
     }
+    follow_hint(r);
     /* One visit more than there are blocks: the scan may have begun inside the first. */
     for (unsigned visit = 0; visit <= r->n_blocks; visit++) {
         RamSourceBlock *b = &r->blocks[r->scan_block];
-        uint64_t page = bitmap_find_next(b->dirty, b->pages, r->scan_page);
+        uint64_t page = r->scan_page;
 
-        if (page < b->pages) {
+        while ((page = bitmap_find_next(b->dirty, b->pages, page)) < b->pages) {
             uint64_t end = ROUND_UP(page + max, (uint64_t)b->host_pages);
 
-            take_run(r, b, page, MIN(end, b->pages), ret_run);
-            r->scan_page = ret_run->page + ret_run->n;
-            return true;
+            if (take_run(r, b, page, MIN(end, b->pages), ret_run)) {
+                r->scan_page = ret_run->page + ret_run->n;
+                return true;
+            }
         }
         r->scan_page = 0;
         r->scan_block = (r->scan_block + 1) % r->n_blocks;
@@ -149,14 +184,15 @@ bool dirty_take(RamSource *r, RamSourceBlock *b, uint64_t page, uint64_t n, Page
     uint64_t end = page + n;
 
     g_assert(end <= b->pages);
-    page = bitmap_find_next(b->dirty, end, page);
-    if (page >= end) {
+    if (!take_run(r, b, page, end, ret_run)) {
         return false;
     }
-    take_run(r, b, page, end, ret_run);
-    /* What the guest needs next is probably near: the scan goes on from here. */
-    r->scan_block = b - r->blocks;
-    r->scan_page = ret_run->page + ret_run->n;
+    /* What the guest needs next is probably near. */
+    g_mutex_lock(&r->bitmap_lock);
+    r->hint_block = b - r->blocks;
+    r->hint_page = ret_run->page + ret_run->n;
+    stat_set(r->hinted, 1);
+    g_mutex_unlock(&r->bitmap_lock);
     return true;
 }
 

@@ -1,7 +1,8 @@
 /*
  * Guest memory onto the wire: chooses the next pages, their form, and emits records.
  *
- * Belongs to the source's migration thread.
+ * Belongs to the source's migration thread, and ram_save_urgent() to the return-path thread when
+ * there is a preempt channel.
  *
  * A page goes ram_save_iterate -> dirty_next (or urgent_next) -> save_page -> stream.
  * Plain pages are not copied: the stream gathers them from guest memory when it is
@@ -100,19 +101,19 @@ static inline bool page_is_zero(const uint8_t *host)
     return !*(const uint64_t *)host && buffer_is_zero(host, TARGET_PAGE_SIZE);
 }
 
-/* One record; true when it was a zero page.  The block is what CONTINUE means then. */
-static bool save_page(Migration *m, Stream *s, RamSourceBlock *b, uint64_t page)
+/* One record; true when it was a zero page.  *last, what CONTINUE means, becomes the block. */
+static bool save_page(Migration *m, Stream *s, RamSourceBlock **last, RamSourceBlock *b,
+                      uint64_t page)
 {
-    RamSource *r = m->ram;
     uint64_t offset = page << TARGET_PAGE_BITS;
     const uint8_t *host = b->rb->host + offset;
-    unsigned flags = r->last_sent == b ? WIRE_RAM_CONTINUE : 0;
+    unsigned flags = *last == b ? WIRE_RAM_CONTINUE : 0;
     bool zero = m->detect_zero && page_is_zero(host);
 
     stream_put_be64(s, wire_ram_word(offset, flags | (zero ? WIRE_RAM_ZERO : WIRE_RAM_PAGE)));
     if (!flags) {
         stream_put_str8(s, b->rb->idstr);
-        r->last_sent = b;
+        *last = b;
     }
     if (zero) {
         stream_put_u8(s, 0);
@@ -123,20 +124,20 @@ static bool save_page(Migration *m, Stream *s, RamSourceBlock *b, uint64_t page)
 }
 
 /* In postcopy nothing is left in the queue, where the next urgent page would wait behind it. */
-static void save_run(Migration *m, Stream *s, const PageRun *run)
+static void save_run(Migration *m, Stream *s, RamSourceBlock **last, const PageRun *run)
 {
     RamSourceBlock *b = run->b;
     uint64_t zero = 0;
 
     trace_ram_save_run(b->rb->idstr, run->page << TARGET_PAGE_BITS, run->n, run->urgent);
     for (uint64_t i = 0; i < run->n; i++) {
-        bool is_zero = save_page(m, s, b, run->page + i);
+        bool is_zero = save_page(m, s, last, b, run->page + i);
         journey_mark(&b->journey[run->page + i], m->in_postcopy, run->urgent, is_zero);
         zero += is_zero;
     }
     stat_add(m->stats.zero_pages, zero);
     stat_add(m->stats.normal_pages, run->n - zero);
-    if (b->sent) {
+    if (b->sent && !m->in_postcopy) { /* nobody asks after the switch */
         bitmap_set(b->sent, run->page, run->n);
     }
     if (m->in_postcopy) {
@@ -168,7 +169,7 @@ bool ram_save_iterate(Migration *m, Stream *s, Error **errp)
         if (limited ? !urgent_next(m->ram, &run) : !next_run(m, MIN(max, allowed), &run)) {
             break;
         }
-        save_run(m, s, &run);
+        save_run(m, s, &m->ram->last_sent, &run);
         if (m->snapshot && !snapshot_release(m, &run, errp)) {
             return false;
         }
@@ -185,10 +186,21 @@ bool ram_save_complete(Migration *m, Stream *s, Error **errp)
     PageRun run;
 
     while (!stream_error(s, NULL) && !migration_cancelled(m) && next_run(m, RUN_PAGES, &run)) {
-        save_run(m, s, &run);
+        save_run(m, s, &m->ram->last_sent, &run);
     }
     stream_put_be64(s, WIRE_RAM_EOS);
     return !stream_error(s, errp);
+}
+
+void ram_save_urgent(Migration *m, Stream *s, RamSourceBlock **last, RamSourceBlock *b,
+                     uint64_t page, uint64_t n)
+{
+    PageRun run;
+
+    while (!stream_error(s, NULL) && dirty_take(m->ram, b, page, n, &run)) {
+        run.urgent = true;
+        save_run(m, s, last, &run);
+    }
 }
 
 void ram_save_restart(RamSource *r)
@@ -196,4 +208,5 @@ void ram_save_restart(RamSource *r)
     r->last_sent = NULL;
     r->scan_block = 0;
     r->scan_page = 0;
+    stat_set(r->hinted, 0);
 }

@@ -48,6 +48,9 @@ struct RamSource {
     /* scan position */
     unsigned scan_block;       /* [m] */
     uint64_t scan_page;        /* [m] */
+    int hinted;                /* [a] the scan is to go on from the next two; changed under [B] */
+    unsigned hint_block;       /* [B] */
+    uint64_t hint_page;        /* [B] */
     RamSourceBlock *last_sent; /* [m] block that a CONTINUE record means; NULL: none */
     /* requests of the destination: ram-urgent.c, under its own lock */
     GMutex urgent_lock;
@@ -76,8 +79,13 @@ bool ram_dirty_sync(Migration *m, Error **errp);
  * position on; its bits are cleared.  False: nothing is dirty.  Wraps.
  */
 bool dirty_next(RamSource *r, uint64_t max, PageRun *ret_run);
-/* Take those of [page, page+n) that are dirty, as one run from the first on.  False: all clean. */
+/*
+ * Take those of [page, page+n) that are dirty, as one run from the first on.  False: all clean.
+ * Migration thread; in postcopy (after ram_dirty_guest_gone()) any thread.
+ */
 bool dirty_take(RamSource *r, RamSourceBlock *b, uint64_t page, uint64_t n, PageRun *ret_run);
+/* Postcopy: nothing is written here any more, nothing need be re-protected.  Migration thread. */
+void ram_dirty_guest_gone(RamSource *r);
 /* Mark pages as to be sent (again): discard widening. */
 void ram_dirty_set_range(RamSource *r, RamSourceBlock *b, uint64_t page, uint64_t n);
 /*
@@ -103,6 +111,12 @@ bool ram_save_setup(Migration *m, Stream *s, Error **errp);
 bool ram_save_iterate(Migration *m, Stream *s, Error **errp);
 /* Body of the END section: all that is dirty (precopy: machine stopped), and EOS. */
 bool ram_save_complete(Migration *m, Stream *s, Error **errp);
+/*
+ * The dirty ones of [page, page+n) go out over s, another channel than the main stream, and are
+ * flushed.  *last is the block that CONTINUE means there.  Postcopy; s's thread.
+ */
+void ram_save_urgent(Migration *m, Stream *s, RamSourceBlock **last, RamSourceBlock *b,
+                     uint64_t page, uint64_t n);
 /* Forget the last-sent block and scan from the first block: after the discards. */
 void ram_save_restart(RamSource *r);
 

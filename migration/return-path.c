@@ -1,7 +1,8 @@
 /*
  * The source's return-path thread ("mig/src/return"): reads what the destination says,
  * checks it, and hands it on: page requests to the urgent queue, PONG to the postcopy
- * switch.  It never sends anything and never waits for anything but the channel.
+ * switch.  It never waits for anything but the channel, and sends nothing, except on the preempt
+ * channel (preempt-source.c): that is written by this thread, a page a request.
  *
  * It ends with SHUT, with an error, or when the channel is shut down.
  *
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "postcopy-ram/postcopy.h"
+#include "postcopy-ram/preempt.h"
 #include "ram.h"
 #include "state.h"
 #include "trace/migration.h"
@@ -87,12 +89,18 @@ static bool request_ok(const RAMBlock *rb, const WireReqPages *req, Error **errp
 }
 
 /* Whole host pages around a request: what was taken back was taken back like that. */
-static void queue_request(ReturnPath *rp, RamSourceBlock *b, uint64_t start, uint64_t len)
+static void serve_request(ReturnPath *rp, RamSourceBlock *b, uint64_t start, uint64_t len)
 {
     uint64_t page = b->rb->page_size;
     uint64_t first = ROUND_DOWN(start, page);
+    uint64_t n = ROUND_UP(start + len, page) - first;
+    PreemptSource *preempt = __atomic_load_n(&rp->m->preempt, __ATOMIC_ACQUIRE);
 
-    urgent_push(rp->m, b, first, ROUND_UP(start + len, page) - first);
+    if (preempt) {
+        preempt_source_send(preempt, b, first, n);
+    } else {
+        urgent_push(rp->m, b, first, n);
+    }
 }
 
 static Verdict req_pages(ReturnPath *rp, WireRpMessage message, const uint8_t *payload, size_t len,
@@ -122,7 +130,7 @@ static Verdict req_pages(ReturnPath *rp, WireRpMessage message, const uint8_t *p
         return FAILED;
     }
     trace_return_path_req_pages(rp->last_block->rb->idstr, req.start, req.len);
-    queue_request(rp, rp->last_block, req.start, req.len);
+    serve_request(rp, rp->last_block, req.start, req.len);
     return GO_ON;
 }
 

@@ -18,6 +18,7 @@
 #include "hw/core/machine.h"
 #include "monitor/monitor.h"
 #include "postcopy-ram/postcopy.h"
+#include "postcopy-ram/preempt.h"
 #include "ram.h"
 #include "return-path.h"
 #include "src-converge.h"
@@ -33,6 +34,8 @@
 #include "wire.h"
 
 #define SEND_BUFFER (4 * MiB)
+/* So long without an answer, the destination waits for the preempt channel before it reads. */
+#define OLD_DESTINATION_US (G_USEC_PER_SEC / 2)
 /* The answer to the first PING is due when a whole pass has been sent. */
 #define ANSWER_WAIT_US (10 * G_USEC_PER_SEC)
 #define ACK_POLL_US (G_USEC_PER_SEC / 10)
@@ -130,13 +133,37 @@ static void send_greeting(Migration *m)
     }
 }
 
+/*
+ * Behind the greeting: an answer to its PING proves that the connection that there is has become
+ * the main one.  A destination before 8.0 says nothing until it has both connections.
+ */
+static bool connect_preempt(Migration *m, Error **errp)
+{
+    int64_t until = g_get_monotonic_time() + OLD_DESTINATION_US;
+
+    if (!m->config->cap[MIG_CAP_POSTCOPY_PREEMPT]) {
+        return true;
+    }
+    stream_flush(m->out);
+    m->preempt_early = m->config->preempt_pre_7_2;
+    while (!m->preempt_early && !return_path_answered(m->return_path)) {
+        if (migration_cancelled(m) || !return_path_alive(m, errp)) {
+            return false;
+        }
+        mig_state_wait(m->state, MIG_STATE_SETUP, until);
+        m->preempt_early = g_get_monotonic_time() >= until &&
+                           !return_path_answered(m->return_path);
+    }
+    return preempt_source_connect(m, errp);
+}
+
 static bool setup(Migration *m, Error **errp)
 {
     if (!src_connect(m, errp)) {
         return false;
     }
     send_greeting(m);
-    if (!setup_ram(m, errp) || !savevm_setup(m, errp)) {
+    if (!connect_preempt(m, errp) || !setup_ram(m, errp) || !savevm_setup(m, errp)) {
         return false;
     }
     stat_set(m->stats.total_bytes, ramblock_total_migratable());
@@ -360,6 +387,8 @@ static bool postcopy_send(Migration *m, Error **errp)
         return false;
     }
     savevm_send_eof(m->out);
+    stream_flush(m->out);
+    preempt_source_finish(m->preempt);
     return hear_and_close(m, errp) && postcopy_source_confirmed(m, errp);
 }
 
@@ -391,6 +420,7 @@ static void end_well(Migration *m)
     bool guest_left = !m->snapshot;
 
     snapshot_end(m);
+    preempt_source_end(m);
     MACHINE_LOCK_GUARD();
     stat_set(m->stats.end_ms, now);
     if (stat_get(m->stats.downtime_ms) < 0) {
@@ -423,6 +453,7 @@ static void end_badly(Migration *m, Error *err)
     if (m->return_path) {
         return_path_join(m->return_path, NULL);
     }
+    preempt_source_end(m);
     if (m->out) {
         stream_close(m->out, NULL);
     }

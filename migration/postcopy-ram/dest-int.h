@@ -11,6 +11,7 @@
 #include "migration/postcopy-ram/place.h"
 #include "migration/postcopy-ram/pmi.h"
 #include "migration/postcopy-ram/postcopy.h"
+#include "migration/postcopy-ram/preempt.h"
 #include "util/uffd.h"
 
 /*
@@ -24,6 +25,15 @@ typedef enum PostcopyPhase {
     POSTCOPY_RUNNING,    /* the guest runs here */
     POSTCOPY_ENDED,      /* every page has come */
 } PostcopyPhase;
+
+/* A channel that pages come on: what the functions of the PageSink work on. */
+typedef struct PlaceChannel {
+    PostcopyDest *pd;
+    Placer *placer;
+    RamDest *rd;             /* its `last` is this channel's */
+} PlaceChannel;
+
+extern const PageSink postcopy_sink; /* dest.c; its opaque is a PlaceChannel */
 
 /*
  * Field keys: [c] constant from LISTEN on, [a] atomic, [L] lock,
@@ -40,6 +50,8 @@ struct PostcopyDest {
     int uffd;                /* [c] -1: none */
     unsigned registered;     /* [i] the first so many blocks of pmi are registered */
     Placer *placer;          /* [i] */
+    PlaceChannel main;       /* [i] */
+    PreemptDest *preempt;    /* [i] NULL: no preempt channel */
 
     int quit_fd;             /* [c] eventfd: the fault thread ends */
     GThread *fault_thread;   /* [c] until joined */

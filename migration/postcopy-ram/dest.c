@@ -172,40 +172,40 @@ bool postcopy_dest_discard(Migration *m, const uint8_t *payload, size_t len, Err
 
 static uint8_t *sink_buffer(void *opaque, RAMBlock *rb, uint64_t offset, Error **errp)
 {
-    PostcopyDest *pd = opaque;
+    PlaceChannel *c = opaque;
 
-    return place_buffer(pd->placer, pmi_find(pd->pmi, rb), offset, errp);
+    return place_buffer(c->placer, pmi_find(c->pd->pmi, rb), offset, errp);
 }
 
 static bool sink_done(void *opaque, RAMBlock *rb, uint64_t offset, bool zero, Error **errp)
 {
-    PostcopyDest *pd = opaque;
+    PlaceChannel *c = opaque;
 
-    return zero ? place_zero_page(pd->placer, pmi_find(pd->pmi, rb), offset, errp)
-                : place_page_done(pd->placer, errp);
+    return zero ? place_zero_page(c->placer, pmi_find(c->pd->pmi, rb), offset, errp)
+                : place_page_done(c->placer, errp);
 }
 
 static bool sink_before_read(void *opaque, Stream *s, Error **errp)
 {
-    PostcopyDest *pd = opaque;
-    const RamDestBlock *last = pd->m->ram_dest->last;
+    PlaceChannel *c = opaque;
+    const RamDestBlock *last = c->rd->last;
 
-    return place_before_read(pd->placer, s, errp) &&
-           (!last || place_ahead(pd->placer, pmi_find(pd->pmi, last->rb), s, errp));
+    return place_before_read(c->placer, s, errp) &&
+           (!last || place_ahead(c->placer, pmi_find(c->pd->pmi, last->rb), s, errp));
 }
 
 static bool sink_flush(void *opaque, Error **errp)
 {
-    PostcopyDest *pd = opaque;
+    PlaceChannel *c = opaque;
 
-    if (place_host_page_open(pd->placer)) {
+    if (place_host_page_open(c->placer)) {
         error_setg(errp, "the section ends inside a huge host page");
         return false;
     }
-    return place_flush(pd->placer, errp);
+    return place_flush(c->placer, errp);
 }
 
-static const PageSink postcopy_sink = {
+const PageSink postcopy_sink = {
     .buffer = sink_buffer,
     .done = sink_done,
     .before_read = sink_before_read,
@@ -238,8 +238,10 @@ static bool start_serving(PostcopyDest *pd, Error **errp)
         error_setg(errp, "the load has ended already");
         return false;
     }
-    m->ram_dest->sink_opaque = pd;
+    pd->main = (PlaceChannel){ pd, pd->placer, m->ram_dest };
+    m->ram_dest->sink_opaque = &pd->main;
     m->ram_dest->sink = &postcopy_sink;
+    preempt_dest_start(pd);
     return true;
 }
 
@@ -337,6 +339,7 @@ void postcopy_dest_free(PostcopyDest *pd)
         g_thread_join(pd->listen_thread);
     }
     fault_thread_stop(pd);
+    preempt_dest_stop(pd);
     postcopy_unregister_all(pd);
     postcopy_thp(pd, true);
     placer_free(pd->placer);

@@ -46,6 +46,7 @@ static bool read_stream(PostcopyDest *pd, Error **errp)
     if (loadvm_run(m, m->in, false, errp) == LOAD_ERROR) {
         return false;
     }
+    preempt_dest_drain(pd);
     return check_complete(pd, errp);
 }
 
@@ -92,6 +93,7 @@ static void wait_for_main(PostcopyDest *pd, Error **err)
 static void stop_serving(PostcopyDest *pd)
 {
     fault_thread_stop(pd);
+    preempt_dest_stop(pd);
     postcopy_unregister_all(pd);
     postcopy_thp(pd, true);
 }

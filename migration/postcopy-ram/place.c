@@ -103,6 +103,14 @@ Placer *placer_new(Pmi *pmi, int uffd, PlacedFn *waited, void *opaque)
     return p;
 }
 
+Placer *placer_new_like(const Placer *p)
+{
+    Placer *other = placer_new(p->pmi, p->uffd, p->waited, p->opaque);
+
+    memcpy(other->zeropage_ok, p->zeropage_ok, BITMAP_BYTES(p->pmi->num_blocks));
+    return other;
+}
+
 void placer_free(Placer *p)
 {
     if (!p) {

@@ -20,6 +20,8 @@ typedef struct Placer Placer;
  */
 typedef void PlacedFn(void *opaque, PmiBlock *b, uint64_t offset, uint64_t len);
 Placer *placer_new(Pmi *pmi, int uffd, PlacedFn *waited, void *opaque);
+/* Another for the same memory, for the thread that reads another stream. */
+Placer *placer_new_like(const Placer *p);
 void placer_free(Placer *p);
 /* The userfaultfd, when it was not known to placer_new() yet. */
 void placer_set_uffd(Placer *p, int uffd);

@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "migration/config.h"
 #include "migration/postcopy-ram/dest-int.h"
 #include "migration/return-path.h"
 #include "migration/state.h"
@@ -27,6 +28,10 @@
 #include "util/bitmap.h"
 #include "util/log.h"
 #include "util/util.h"
+
+/* The source makes its second connection before it says POSTCOPY_RESUME: it is late already. */
+#define SECOND_WAIT_US (10 * G_USEC_PER_SEC)
+#define SECOND_LOOK_MS 100
 
 /* ---- pause ---- */
 
@@ -48,6 +53,7 @@ static void close_channel(PostcopyDest *pd)
     g_autoptr(Error) err = NULL;
 
     migration_shutdown_channels(m);
+    preempt_dest_stop(pd);
     return_path_send_detach(m->rp_send);
     if (!place_reset(pd->placer, &err)) {
         warn_report("%s", err->message); /* it is not marked as received: the source sends it again */
@@ -55,10 +61,16 @@ static void close_channel(PostcopyDest *pd)
     stream_free(g_steal_pointer(&m->in));
     migration_set_channel(m, NULL);
     m->ram_dest->last = NULL;
+    g_mutex_lock(&pd->lock);
+    g_clear_pointer(&pd->acceptor, mig_acceptor_free); /* nobody came for the second channel */
+    g_mutex_unlock(&pd->lock);
 }
 
-/* A connection, when there is one; *ret_fd is where to wait for it (-1: nowhere). */
-static IOChannel *take_connection(PostcopyDest *pd, int *ret_fd)
+/*
+ * A connection, when there is one; *ret_fd is where to wait for it (-1: nowhere).  last: no other one is
+ * expected.
+ */
+static IOChannel *take_connection(PostcopyDest *pd, bool last, int *ret_fd)
 {
     g_autoptr(Error) err = NULL;
     IOChannel *ioc = NULL;
@@ -69,7 +81,7 @@ static IOChannel *take_connection(PostcopyDest *pd, int *ret_fd)
         ioc = mig_acceptor_take(pd->acceptor, &err);
         *ret_fd = mig_acceptor_fd(pd->acceptor);
     }
-    if (ioc) {
+    if (ioc && last) {
         g_clear_pointer(&pd->acceptor, mig_acceptor_free);
     }
     g_mutex_unlock(&pd->lock);
@@ -79,23 +91,52 @@ static IOChannel *take_connection(PostcopyDest *pd, int *ret_fd)
     return ioc;
 }
 
+/* Until something may have happened, at most timeout_ms (-1: no limit). */
+static void wait_a_while(PostcopyDest *pd, int fd, int timeout_ms)
+{
+    struct pollfd fds[2] = { { .fd = pd->wake_fd, .events = POLLIN },
+                             { .fd = fd, .events = POLLIN } };
+    uint64_t n;
+
+    if (poll(fds, 2, timeout_ms) > 0 && fds[0].revents &&
+        read(pd->wake_fd, &n, sizeof(n)) < 0 && errno != EAGAIN) {
+        g_error("reading an eventfd: %s", g_strerror(errno));
+    }
+}
+
 /* NULL: the process goes down. */
 static IOChannel *wait_for_connection(PostcopyDest *pd)
 {
+    bool last = !pd->m->config->cap[MIG_CAP_POSTCOPY_PREEMPT];
+
     while (!migration_cancelled(pd->m)) {
-        struct pollfd fds[2] = { { .fd = pd->wake_fd, .events = POLLIN },
-                                 { .fd = -1, .events = POLLIN } };
-        IOChannel *ioc = take_connection(pd, &fds[1].fd);
-        uint64_t n;
+        int fd;
+        IOChannel *ioc = take_connection(pd, last, &fd);
 
         if (ioc) {
             return ioc;
         }
-        if (poll(fds, 2, -1) > 0 && fds[0].revents &&
-            read(pd->wake_fd, &n, sizeof(n)) < 0 && errno != EAGAIN) {
-            g_error("reading an eventfd: %s", g_strerror(errno));
-        }
+        wait_a_while(pd, fd, -1);
     }
+    return NULL;
+}
+
+/* For the preempt channel.  Waits a while. */
+static IOChannel *accept_second(PostcopyDest *pd, Error **errp)
+{
+    int64_t until = g_get_monotonic_time() + SECOND_WAIT_US;
+
+    while (!migration_cancelled(pd->m) && !g_atomic_int_get(&pd->m->channel->shut) &&
+           g_get_monotonic_time() < until) {
+        int fd;
+        IOChannel *ioc = take_connection(pd, true, &fd);
+
+        if (ioc) {
+            return ioc;
+        }
+        wait_a_while(pd, fd, SECOND_LOOK_MS);
+    }
+    error_setg(errp, "the source has not made the preempt channel again");
     return NULL;
 }
 
@@ -104,6 +145,7 @@ static void take_over(PostcopyDest *pd, IOChannel *ioc)
 {
     Migration *m = pd->m;
 
+    migration_clear_error(m);
     io_channel_set_name(ioc, "migration-main");
     io_channel_set_recv_buffer(ioc, POSTCOPY_SOCKET_BUFFER);
     m->in = stream_new_input(ioc);
@@ -123,8 +165,7 @@ bool postcopy_pause_dest(PostcopyDest *pd, Error *err)
     err = first_cause(pd, err);
     trace_postcopy_paused("destination", error_get_pretty(err));
     error_report("postcopy paused: %s", error_get_pretty(err));
-    migration_clear_error(m);
-    migration_set_error(m, err);
+    migration_set_error(m, err); /* unless the preempt channel broke first, and said so */
     close_channel(pd);
     state_advance_any(m->state, MIG_STATE_POSTCOPY_PAUSED, NULL);
     ioc = wait_for_connection(pd);
@@ -209,6 +250,24 @@ static bool request_again(PostcopyDest *pd, Error **errp)
     return true;
 }
 
+/* The preempt channel again, if there is to be one. */
+static bool second_channel(PostcopyDest *pd, Error **errp)
+{
+    IOChannel *ioc;
+
+    if (!pd->m->config->cap[MIG_CAP_POSTCOPY_PREEMPT]) {
+        return true;
+    }
+    ioc = accept_second(pd, errp);
+    if (!ioc) {
+        return false;
+    }
+    io_channel_set_name(ioc, "migration-preempt");
+    migration_set_urgent_channel(pd->m, ioc);
+    preempt_dest_start(pd);
+    return true;
+}
+
 bool postcopy_dest_resume(Migration *m, Error **errp)
 {
     if (!check_running(m, errp)) {
@@ -217,7 +276,9 @@ bool postcopy_dest_resume(Migration *m, Error **errp)
     if (!recovering(m, "POSTCOPY_RESUME")) {
         return true;
     }
-    migration_clear_error(m);
+    if (!second_channel(m->postcopy_dest, errp)) {
+        return false;
+    }
     if (!state_advance(m->state, MIG_STATE_POSTCOPY_RECOVER, MIG_STATE_POSTCOPY_ACTIVE) ||
         !return_path_send_resume_ack(m->rp_send, errp)) {
         return false;

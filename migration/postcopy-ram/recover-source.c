@@ -6,6 +6,7 @@
  *   -> postcopy-recover-setup                 `migrate resume`: connect
  *   -> postcopy-recover                       ask for the received bitmap of every block, wait for
  *                                             all of them: the rest is to be sent;
+ *                                             connect the preempt channel, if there is to be one;
  *                                             POSTCOPY_RESUME, wait for RESUME_ACK
  *   -> postcopy-active                        go on
  *
@@ -15,6 +16,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "migration/postcopy-ram/postcopy.h"
+#include "migration/postcopy-ram/preempt.h"
 #include "migration/return-path.h"
 #include "migration/state.h"
 #include "migration/stream-internal.h"
@@ -27,6 +29,7 @@ static void close_channel(Migration *m)
 {
     migration_shutdown_channels(m);
     return_path_free(g_steal_pointer(&m->return_path));
+    preempt_source_end(m);
     if (m->out) {
         rates_account(m);
         stream_free(g_steal_pointer(&m->out));
@@ -61,6 +64,9 @@ static bool reconnect(Migration *m, Error **errp)
         return false;
     }
     io_channel_set_send_buffer(m->channel, POSTCOPY_SOCKET_BUFFER);
+    if (m->preempt_early && !preempt_source_connect(m, errp)) {
+        return false;
+    }
     if (!state_advance(m->state, MIG_STATE_POSTCOPY_RECOVER_SETUP, MIG_STATE_POSTCOPY_RECOVER)) {
         error_setg(errp, "the recovery was given up");
         return false;
@@ -144,7 +150,8 @@ bool postcopy_source_recover(Migration *m, Error *err)
 
         /* The thread of the return path before has ended, the next one is not there yet. */
         forget_bitmaps(m);
-        good = reconnect(m, &err) && exchange_bitmaps(m, &err) && resume(m, &err);
+        good = reconnect(m, &err) && exchange_bitmaps(m, &err) &&
+               preempt_source_connect(m, &err) && resume(m, &err);
         if (good) {
             return true;
         }

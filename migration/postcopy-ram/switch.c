@@ -138,6 +138,7 @@ bool postcopy_switch(Migration *m, Error **errp)
 
     m->in_postcopy = true;
     g_clear_object(&m->vmdesc); /* the destination reads nothing behind the end of postcopy */
+    ram_dirty_guest_gone(m->ram);
     if (!savevm_complete_live(m, false, errp) || !send_discards(m, errp)) {
         return false;
     }

@@ -17,12 +17,30 @@ static bool have_stock(void)
     return stock != NULL;
 }
 
-static void run(const char *from, const char *from_args, const char *to, const char *to_args)
+static Pair new_pair(const char *from, const char *from_args, const char *to, const char *to_args,
+                     bool preempt)
 {
     Pair p = pair_new_with(from, from_args, to, to_args);
 
+    if (preempt) {
+        migration_set_cap(p.from, "postcopy-preempt");
+        migration_set_cap(p.to, "postcopy-preempt");
+    }
+    return p;
+}
+
+static void run_with(const char *from, const char *from_args, const char *to, const char *to_args,
+                     bool preempt)
+{
+    Pair p = new_pair(from, from_args, to, to_args, preempt);
+
     p.reads = 16;
     pair_run(&p);
+}
+
+static void run(const char *from, const char *from_args, const char *to, const char *to_args)
+{
+    run_with(from, from_args, to, to_args, false);
 }
 
 #define ANONYMOUS "-object memory-backend-ram,id=m,size=32M -machine memory-backend=m"
@@ -59,9 +77,10 @@ static void test_ferry_to_stock_memfd(void)
 /* ---- a broken connection ---- */
 
 /* The stock emulator has no state of its own for connecting. */
-static void recover(const char *from, const char *from_args, const char *to, const char *to_args)
+static void recover(const char *from, const char *from_args, const char *to, const char *to_args,
+                    bool preempt)
 {
-    Pair p = pair_new_with(from, from_args, to, to_args);
+    Pair p = new_pair(from, from_args, to, to_args, preempt);
     g_autofree char *again = NULL;
 
     pair_start(&p);
@@ -86,14 +105,47 @@ static void recover(const char *from, const char *from_args, const char *to, con
 static void test_recover_from_stock(void)
 {
     if (have_stock()) {
-        recover(stock, "", NULL, ANONYMOUS);
+        recover(stock, "", NULL, ANONYMOUS, false);
     }
 }
 
 static void test_recover_to_stock(void)
 {
     if (have_stock()) {
-        recover(NULL, "", stock, "");
+        recover(NULL, "", stock, "", false);
+    }
+}
+
+/* ---- preempt channel ---- */
+
+/* A source that is told that its peer connects in the older order; else it finds out. */
+#define EARLY "-global migration.x-preempt-pre-7-2=true"
+
+static void test_preempt_from_stock(void)
+{
+    if (have_stock()) {
+        run_with(stock, "", NULL, ANONYMOUS, true);
+    }
+}
+
+static void test_preempt_to_stock(gconstpointer args)
+{
+    if (have_stock()) {
+        run_with(NULL, args, stock, "", true);
+    }
+}
+
+static void test_recover_preempt_from_stock(void)
+{
+    if (have_stock()) {
+        recover(stock, "", NULL, ANONYMOUS, true);
+    }
+}
+
+static void test_recover_preempt_to_stock(gconstpointer args)
+{
+    if (have_stock()) {
+        recover(NULL, args, stock, "", true);
     }
 }
 
@@ -109,5 +161,15 @@ int main(int argc, char **argv)
     g_test_add_func("/interop/postcopy/ferry-to-stock-memfd", test_ferry_to_stock_memfd);
     g_test_add_func("/interop/postcopy/recover/stock-to-ferry", test_recover_from_stock);
     g_test_add_func("/interop/postcopy/recover/ferry-to-stock", test_recover_to_stock);
+    g_test_add_func("/interop/postcopy/preempt/stock-to-ferry", test_preempt_from_stock);
+    g_test_add_data_func("/interop/postcopy/preempt/ferry-to-stock", "", test_preempt_to_stock);
+    g_test_add_data_func("/interop/postcopy/preempt/ferry-to-stock-early", EARLY,
+                         test_preempt_to_stock);
+    g_test_add_func("/interop/postcopy/preempt/recover/stock-to-ferry",
+                    test_recover_preempt_from_stock);
+    g_test_add_data_func("/interop/postcopy/preempt/recover/ferry-to-stock", "",
+                         test_recover_preempt_to_stock);
+    g_test_add_data_func("/interop/postcopy/preempt/recover/ferry-to-stock-early", EARLY,
+                         test_recover_preempt_to_stock);
     return g_test_run();
 }

@@ -155,6 +155,14 @@ void relay_cut(Relay *r)
     g_mutex_unlock(&r->lock);
 }
 
+void relay_cut_newest(Relay *r)
+{
+    g_mutex_lock(&r->lock);
+    g_assert_cmpuint(r->links->len, >, 0);
+    shut(r->links->pdata[r->links->len - 1]);
+    g_mutex_unlock(&r->lock);
+}
+
 void relay_free(Relay *r)
 {
     shutdown(r->listener, SHUT_RDWR);

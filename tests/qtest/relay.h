@@ -23,8 +23,9 @@ void relay_free(Relay *r);
  * its start; those that are over are cut at once.
  */
 void relay_set_limits(Relay *r, uint64_t forward, uint64_t back);
-/* End every connection now. */
+/* End every connection now / the newest one. */
 void relay_cut(Relay *r);
+void relay_cut_newest(Relay *r);
 /* Bytes that the newest connection has carried. */
 uint64_t relay_forward(Relay *r);
 uint64_t relay_back(Relay *r);

@@ -65,6 +65,72 @@ static void test_memfd(void)
     pair_run(&p);
 }
 
+/* ---- preempt channel ---- */
+
+/* `early`: connected behind the main channel, as before 8.0. */
+static void test_preempt(gconstpointer early)
+{
+    Pair p = pair_new(early ? "-global migration.x-preempt-pre-7-2=true" : "", "");
+
+    migration_set_cap(p.from, "postcopy-preempt");
+    migration_set_cap(p.to, "postcopy-preempt");
+    pair_run(&p);
+}
+
+/* It is there and not needed. */
+static void test_preempt_precopy(void)
+{
+    Pair p = pair_new("", "");
+
+    migration_set_cap(p.from, "postcopy-preempt");
+    migration_set_cap(p.to, "postcopy-preempt");
+    pair_start(&p);
+    qtest_qmp_ok(p.from, "migrate-set-parameters", "{'max-bandwidth': 0}");
+    migration_wait_status(p.from, "completed");
+    migration_wait_status(p.to, "completed");
+    pair_check_all(p.to);
+    pair_free(&p);
+}
+
+static void check_refused(QTestState *s, const char *command, const char *args, const char *part)
+{
+    g_autofree char *err = qtest_qmp_error(s, command, "%s", args);
+
+    if (!strstr(err, part)) {
+        g_error("refused as '%s'", err);
+    }
+}
+
+static void test_preempt_refused(void)
+{
+    QTestState *s = qtest_init("-M none -m 16M -incoming defer");
+
+    check_refused(s, "migrate-set-capabilities",
+                  "{'capabilities': [{'capability': 'postcopy-preempt', 'state': true}]}",
+                  "'postcopy-preempt' needs 'postcopy-ram'");
+    migration_set_cap(s, "postcopy-ram");
+    migration_set_cap(s, "postcopy-preempt");
+    check_refused(s, "migrate-incoming", "{'uri': 'exec:cat'}", "connected to twice");
+    check_refused(s, "migrate", "{'uri': 'fd:7'}", "connected to twice");
+    qtest_quit(s);
+}
+
+/* On at the source only: it cannot connect twice and the guest stays. */
+static void test_preempt_one_sided(void)
+{
+    Pair p = pair_new("", "");
+
+    migration_set_cap(p.from, "postcopy-preempt");
+    qtest_qmp_ok(p.to, "migrate-incoming", "{'uri': '%s'}", p.uri);
+    qtest_qmp_ok(p.from, "migrate", "{'uri': '%s'}", p.uri);
+    migration_wait_status(p.from, "failed");
+    qtest_wait_run_state(p.from, "running");
+    g_assert_cmpint(qtest_wait_exit(p.to), ==, 1);
+    qtest_kill(p.to);
+    qtest_quit(p.from);
+    g_free(p.uri);
+}
+
 static void test_blocktime(void)
 {
     g_autoptr(JsonObject) info = NULL;
@@ -222,12 +288,15 @@ static char *stream_path(const char *name)
     return g_build_filename(g_getenv("FERRY_TEST_DATA"), "streams", name, NULL);
 }
 
-static QTestState *replay_start(char **ret_socket)
+static QTestState *replay_start(char **ret_socket, bool preempt)
 {
     QTestState *s = qtest_init("-M none -m 64M -incoming defer");
 
     migration_set_cap(s, "events");
     migration_set_cap(s, "postcopy-ram");
+    if (preempt) {
+        migration_set_cap(s, "postcopy-preempt");
+    }
     *ret_socket = qtest_path(s, "socket");
     qtest_qmp_ok(s, "migrate-incoming", "{'uri': 'unix:%s'}", *ret_socket);
     return s;
@@ -240,20 +309,32 @@ static void test_replay(gconstpointer name)
     g_autofree char *forward_path = stream_path(forward_name), *forward = NULL;
     g_autofree char *reverse_path = stream_path(reverse_name), *reverse = NULL;
     g_autofree char *path = NULL;
+    g_autofree char *second_name = g_strdup_printf("%s.c1.fwd", (const char *)name);
+    g_autofree char *second_path = NULL, *second = NULL;
+    bool preempt = g_str_has_prefix(name, "preempt");
     g_autoptr(GByteArray) got = NULL;
-    gsize forward_len, reverse_len;
+    gsize forward_len, reverse_len, second_len;
+    int fd, second_fd = -1;
     QTestState *s;
-    int fd;
 
     g_assert_true(g_file_get_contents(forward_path, &forward, &forward_len, NULL));
     g_assert_true(g_file_get_contents(reverse_path, &reverse, &reverse_len, NULL));
-    s = replay_start(&path);
+    s = replay_start(&path, preempt);
     fd = connect_to(path);
+    if (preempt) {
+        second_path = stream_path(second_name);
+        g_assert_true(g_file_get_contents(second_path, &second, &second_len, NULL));
+        second_fd = connect_to(path);
+        write_all(second_fd, second, second_len);
+    }
     write_all(fd, forward, forward_len);
     got = read_messages(fd);
     qsort(reverse, reverse_len / 8, 8, compare_messages);
     g_assert_cmpmem(got->data, got->len, reverse, reverse_len);
     close(fd);
+    if (preempt) {
+        close(second_fd);
+    }
     migration_wait_status(s, "completed");
     qtest_wait_run_state(s, "running");
     g_assert_cmphex(qtest_readq(s, 0x3fff000), ==, 0);
@@ -274,7 +355,7 @@ static void cut_replay(size_t at, bool paused)
     int fd;
 
     g_assert_true(g_file_get_contents(forward_path, &forward, &len, NULL));
-    s = replay_start(&path);
+    s = replay_start(&path, false);
     fd = connect_to(path);
     if (paused) {
         /* Let it come to the point where the guest runs before the end of the stream is seen. */
@@ -335,6 +416,11 @@ int main(int argc, char **argv)
     g_test_add_func("/postcopy/tcp", test_tcp);
     g_test_add_func("/postcopy/fd", test_fd);
     g_test_add_func("/postcopy/memfd", test_memfd);
+    g_test_add_data_func("/postcopy/preempt/usual", NULL, test_preempt);
+    g_test_add_data_func("/postcopy/preempt/early", "early", test_preempt);
+    g_test_add_func("/postcopy/preempt/precopy", test_preempt_precopy);
+    g_test_add_func("/postcopy/preempt/refused", test_preempt_refused);
+    g_test_add_func("/postcopy/preempt/one-sided", test_preempt_one_sided);
     g_test_add_func("/postcopy/blocktime", test_blocktime);
     g_test_add_func("/postcopy/plain-file", test_plain_file);
     g_test_add_func("/postcopy/not-started", test_not_started);
@@ -343,6 +429,9 @@ int main(int argc, char **argv)
     g_test_add_func("/postcopy/source-dies", test_source_dies);
     g_test_add_data_func("/postcopy/replay/qemu72", "postcopy-none-64M.qemu72", test_replay);
     g_test_add_data_func("/postcopy/replay/qemu111", "postcopy-none-64M.qemu111", test_replay);
+    g_test_add_data_func("/postcopy/replay/preempt-qemu72", "preempt-none-64M.qemu72", test_replay);
+    g_test_add_data_func("/postcopy/replay/preempt-qemu111", "preempt-none-64M.qemu111",
+                         test_replay);
     g_test_add_func("/postcopy/cut", test_cut);
     return g_test_run();
 }

@@ -12,16 +12,23 @@
 
 #define CUTS 3
 
+typedef struct Case {
+    const char *accel;
+    bool preempt;
+} Case;
+
 typedef struct Cut {
     GuestVm *from, *to;
     Relay *relay;
     char *near, *far;
 } Cut;
 
-static void to_postcopy(Cut *c)
+static void to_postcopy(Cut *c, bool preempt)
 {
-    mig_set_caps(c->from, "postcopy-ram", NULL);
-    mig_set_caps(c->to, "postcopy-ram", NULL);
+    const char *second = preempt ? "postcopy-preempt" : NULL;
+
+    mig_set_caps(c->from, "postcopy-ram", second, NULL);
+    mig_set_caps(c->to, "postcopy-ram", second, NULL);
     mig_set_limits(c->from, 8 << 20, 1);
     mig_set_parameter(c->from, "max-postcopy-bandwidth", 2 << 20);
     qtest_qmp_ok(c->to->s, "migrate-incoming", "{'uri': 'unix:%s'}", c->far);
@@ -60,12 +67,13 @@ static void break_and_mend(Cut *c)
     mig_wait_status(c->to, "postcopy-active");
 }
 
-static void test_recover(const void *accel)
+static void test_recover(const void *opaque)
 {
-    GuestConfig config = { .accel = accel, .mib = 24 };
+    const Case *what = opaque;
+    GuestConfig config = { .accel = what->accel, .mib = 24 };
     Cut c = { 0 };
 
-    if (guest_skip_accel(accel)) {
+    if (guest_skip_accel(what->accel)) {
         return;
     }
     c.from = guest_start(&config);
@@ -73,7 +81,7 @@ static void test_recover(const void *accel)
     c.near = g_build_filename(c.from->dir, "near", NULL);
     c.far = g_build_filename(c.to->dir, "far", NULL);
     c.relay = relay_new(c.near, c.far);
-    to_postcopy(&c);
+    to_postcopy(&c, what->preempt);
     for (unsigned i = 0; i < CUTS; i++) {
         wait_requests(&c, 3);
         break_and_mend(&c);
@@ -92,8 +100,13 @@ static void test_recover(const void *accel)
 
 int main(int argc, char **argv)
 {
+    static const Case kvm = { "kvm", false }, kvm_preempt = { "kvm", true };
+    static const Case interp = { "interp", false }, interp_preempt = { "interp", true };
+
     g_test_init(&argc, &argv, NULL);
-    g_test_add_data_func("/recover-guest/kvm", "kvm", test_recover);
-    g_test_add_data_func("/recover-guest/interp", "interp", test_recover);
+    g_test_add_data_func("/recover-guest/kvm", &kvm, test_recover);
+    g_test_add_data_func("/recover-guest/kvm/preempt", &kvm_preempt, test_recover);
+    g_test_add_data_func("/recover-guest/interp", &interp, test_recover);
+    g_test_add_data_func("/recover-guest/interp/preempt", &interp_preempt, test_recover);
     return g_test_run();
 }

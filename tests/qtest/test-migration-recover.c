@@ -23,11 +23,15 @@ typedef struct Cut {
 } Cut;
 
 /* to_args: more arguments of the destination. */
-static Cut cut_new(const char *to_args)
+static Cut cut_new_with(const char *to_args, bool preempt)
 {
     Cut c = { .p = pair_new("", to_args) };
     g_autofree char *near = qtest_path(c.p.from, "relay");
 
+    if (preempt) {
+        migration_set_cap(c.p.from, "postcopy-preempt");
+        migration_set_cap(c.p.to, "postcopy-preempt");
+    }
     c.to = qtest_path(c.p.to, "far");
     c.listen = g_strdup_printf("unix:%s", c.to);
     c.relay = relay_new(near, c.to);
@@ -38,6 +42,11 @@ static Cut cut_new(const char *to_args)
     migration_wait_status(c.p.from, "active");
     pair_to_postcopy(&c.p);
     return c;
+}
+
+static Cut cut_new(void)
+{
+    return cut_new_with("", false);
 }
 
 static void cut_free(Cut *c)
@@ -82,7 +91,7 @@ static bool has_error(QTestState *s)
 
 static void test_pause(gconstpointer at_source)
 {
-    Cut c = cut_new("");
+    Cut c = cut_new();
 
     pair_check_page(c.p.to, PAIR_PAGES - 3);
     qtest_qmp_ok(at_source ? c.p.from : c.p.to, "migrate-pause", NULL);
@@ -103,7 +112,7 @@ static void test_pause(gconstpointer at_source)
 
 static void test_hmp(void)
 {
-    Cut c = cut_new("");
+    Cut c = cut_new();
     g_autofree char *out = NULL, *out2 = NULL, *out3 = NULL;
 
     out = qtest_hmp(c.p.from, "migrate_pause");
@@ -168,7 +177,7 @@ static void test_main_loop_waits(void)
     g_autofree char *monitor = g_build_filename(dir, "qmp", NULL);
     g_autofree char *args = g_strdup_printf("-chardev socket,id=q,path=%s,server=on,wait=off "
                                             "-mon chardev=q,mode=control", monitor);
-    Cut c = cut_new(args);
+    Cut c = cut_new_with(args, false);
     Oob oob = oob_open(monitor);
     g_autofree char *file = qtest_path(c.p.to, "page"), *read = NULL, *recover = NULL;
     g_autoptr(JsonObject) reply = NULL;
@@ -201,7 +210,7 @@ static void test_main_loop_waits(void)
 /* Cut again and again, each time a little further on, in either direction. */
 static void test_cuts(void)
 {
-    Cut c = cut_new("");
+    Cut c = cut_new();
 
     pair_set_background(&c.p, 0);
     for (unsigned i = 0; i < 6; i++) {
@@ -239,7 +248,7 @@ static void test_handshake(void)
         { RELAY_NO_LIMIT, 100 }, /* inside the bits */
         { RELAY_NO_LIMIT, 1048 }, /* all but RESUME_ACK (32 MiB: 8 + 8 + 1024 + 8) */
     };
-    Cut c = cut_new("");
+    Cut c = cut_new();
 
     relay_cut(c.relay);
     wait_paused(&c);
@@ -258,7 +267,7 @@ static void test_handshake(void)
 /* Nobody listens: the source pauses again and may try another address. */
 static void test_no_listener(void)
 {
-    Cut c = cut_new("");
+    Cut c = cut_new();
 
     relay_cut(c.relay);
     wait_paused(&c);
@@ -268,6 +277,54 @@ static void test_no_listener(void)
     /* So may the destination: the address given last counts. */
     g_autofree char *other = g_strdup_printf("%s-other", c.listen);
     qtest_qmp_ok(c.p.to, "migrate-recover", "{'uri': '%s'}", other);
+    recover(&c);
+    pair_read_and_finish(&c.p);
+    cut_free(&c);
+}
+
+/* ---- with a preempt channel ---- */
+
+static void test_preempt_pause(void)
+{
+    Cut c = cut_new_with("", true);
+
+    pair_check_page(c.p.to, PAIR_PAGES - 3);
+    for (unsigned i = 0; i < 3; i++) {
+        qtest_qmp_ok(i % 2 ? c.p.from : c.p.to, "migrate-pause", NULL);
+        wait_paused(&c);
+        recover(&c);
+        pair_check_page(c.p.to, PAIR_PAGES - 11 - 5 * i);
+    }
+    pair_read_and_finish(&c.p);
+    cut_free(&c);
+}
+
+/* Each direction of both connections ends after so many bytes. */
+static void test_preempt_handshake(void)
+{
+    static const uint64_t forward[] = { 0, 5, 9, 12, 13 };
+    Cut c = cut_new_with("", true);
+
+    relay_cut(c.relay);
+    wait_paused(&c);
+    for (unsigned i = 0; i < G_N_ELEMENTS(forward); i++) {
+        relay_set_limits(c.relay, forward[i], RELAY_NO_LIMIT);
+        reconnect(&c);
+        wait_paused(&c);
+    }
+    recover(&c);
+    pair_read_and_finish(&c.p);
+    cut_free(&c);
+}
+
+/* Only the preempt channel breaks: the other one goes with it. */
+static void test_preempt_breaks(void)
+{
+    Cut c = cut_new_with("", true);
+
+    g_assert_cmpuint(relay_forward(c.relay), ==, 0); /* the newest one: nothing was asked for */
+    relay_cut_newest(c.relay);
+    wait_paused(&c);
     recover(&c);
     pair_read_and_finish(&c.p);
     cut_free(&c);
@@ -287,7 +344,7 @@ static void check_error(QTestState *s, const char *command, const char *args, co
 
 static void test_refused(void)
 {
-    Cut c = cut_new("");
+    Cut c = cut_new();
 
     check_error(c.p.to, "migrate-recover", "{'uri': 'unix:/tmp/x'}", "postcopy-paused");
     check_error(c.p.from, "migrate-recover", "{'uri': 'unix:/tmp/x'}", "postcopy-paused");
@@ -312,7 +369,7 @@ static void test_refused(void)
 /* Over file descriptors: one that is connected, handed over to each. */
 static void test_fd(void)
 {
-    Cut c = cut_new("");
+    Cut c = cut_new();
 
     relay_cut(c.relay);
     wait_paused(&c);
@@ -329,7 +386,7 @@ static void test_fd(void)
 
 static void test_quit(void)
 {
-    Cut c = cut_new("");
+    Cut c = cut_new();
 
     relay_cut(c.relay);
     wait_paused(&c);
@@ -348,6 +405,9 @@ int main(int argc, char **argv)
     g_test_add_func("/recover/cuts", test_cuts);
     g_test_add_func("/recover/handshake", test_handshake);
     g_test_add_func("/recover/no-listener", test_no_listener);
+    g_test_add_func("/recover/preempt/pause", test_preempt_pause);
+    g_test_add_func("/recover/preempt/handshake", test_preempt_handshake);
+    g_test_add_func("/recover/preempt/breaks", test_preempt_breaks);
     g_test_add_func("/recover/refused", test_refused);
     g_test_add_func("/recover/fd", test_fd);
     g_test_add_func("/recover/quit", test_quit);

@@ -55,6 +55,7 @@ static void test_capabilities(void)
         MIG_CAP_X_IGNORE_SHARED, MIG_CAP_VALIDATE_UUID,
         MIG_CAP_AUTO_CONVERGE, MIG_CAP_SWITCHOVER_ACK, MIG_CAP_DIRTY_LIMIT,
         MIG_CAP_BACKGROUND_SNAPSHOT,
+        MIG_CAP_POSTCOPY_PREEMPT,
     };
     uint64_t working = 0;
 
@@ -71,7 +72,9 @@ static void test_capabilities(void)
         assert_ok(caps(s, false, { i, false }));
         if (mig_cap_supported(i)) {
             assert_ok(caps(s, false, { i, true },
-                           { i == MIG_CAP_SWITCHOVER_ACK ? MIG_CAP_RETURN_PATH : i, true }));
+                           { i == MIG_CAP_SWITCHOVER_ACK      ? MIG_CAP_RETURN_PATH
+                             : i == MIG_CAP_POSTCOPY_PREEMPT ? MIG_CAP_POSTCOPY_RAM
+                                                             : i, true }));
             g_assert_true(mig_settings_get(s)->cap[i]);
         } else {
             g_autofree char *part = g_strdup_printf("'%s' is not supported", mig_cap_name(i));

@@ -184,6 +184,65 @@ static void test_urgent(void)
     tear_down(&f);
 }
 
+/* The scan and whoever is asked take pages at the same time: each goes out once, in whole host pages. */
+typedef struct Taker {
+    RamSource *r;
+    RamSourceBlock *b;
+    uint8_t *taken; /* a count a page, atomic */
+} Taker;
+
+static void count_run(Taker *t, const PageRun *run)
+{
+    g_assert_cmpuint(run->page % t->b->host_pages, ==, 0);
+    g_assert_cmpuint(run->n % t->b->host_pages, ==, 0);
+    for (uint64_t i = 0; i < run->n; i++) {
+        __atomic_fetch_add(&t->taken[run->page + i], 1, __ATOMIC_RELAXED);
+    }
+}
+
+static void *take_urgent(void *opaque)
+{
+    Taker *t = opaque;
+    g_autoptr(GRand) rand = g_rand_new_with_seed(3);
+    PageRun run;
+
+    for (unsigned i = 0; i < 20000; i++) {
+        uint64_t page = g_rand_int_range(rand, 0, t->b->pages / 4) * 4;
+
+        if (dirty_take(t->r, t->b, page, 4, &run)) {
+            count_run(t, &run);
+        }
+    }
+    return NULL;
+}
+
+static void test_two_takers(void)
+{
+    Fixture f;
+    PageRun run;
+
+    set_up(&f);
+    ram_dirty_guest_gone(f.m.ram);
+    Taker t = { f.m.ram, &f.m.ram->blocks[0], g_malloc0(f.m.ram->blocks[0].pages) };
+    t.b->host_pages = 4;
+    GThread *thread = g_thread_new("urgent", take_urgent, &t);
+    while (dirty_next(f.m.ram, 4, &run)) {
+        if (run.b == t.b) {
+            count_run(&t, &run);
+        }
+        g_thread_yield();
+    }
+    g_thread_join(thread);
+    for (uint64_t i = 0; i < t.b->pages; i++) {
+        g_assert_cmpuint(t.taken[i], ==, 1);
+    }
+    g_assert_true(ram_dirty_check(f.m.ram));
+    g_assert_cmpuint(ram_dirty_bytes(f.m.ram), ==, 0);
+    t.b->host_pages = 1;
+    g_free(t.taken);
+    tear_down(&f);
+}
+
 /* ---- there and back ---- */
 
 /* Runs of random length, each of zero pages or of pages with random words. */
@@ -601,6 +660,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ram/dirty/sync", test_dirty_sync);
     g_test_add_func("/ram/dirty-missing", test_dirty_missing);
     g_test_add_func("/ram/urgent", test_urgent);
+    g_test_add_func("/ram/two-takers", test_two_takers);
     g_test_add_data_func("/ram/round-trip/memory", GINT_TO_POINTER(0), test_round_trip);
     g_test_add_data_func("/ram/round-trip/socket", GINT_TO_POINTER(1), test_round_trip);
     g_test_add_func("/ram/zero-is-free", test_zero_is_free);
