@@ -114,6 +114,7 @@ static void set_buffer(int fd, int force, int option, size_t bytes)
 
 void io_channel_set_send_buffer(IOChannel *ioc, size_t bytes)
 {
+    ioc = ioc->inner ? ioc->inner : ioc;
     if (ioc->klass == &socket_class) {
         set_buffer(ioc->fd_out, SO_SNDBUFFORCE, SO_SNDBUF, bytes);
     }
@@ -121,6 +122,7 @@ void io_channel_set_send_buffer(IOChannel *ioc, size_t bytes)
 
 void io_channel_set_recv_buffer(IOChannel *ioc, size_t bytes)
 {
+    ioc = ioc->inner ? ioc->inner : ioc;
     if (ioc->klass == &socket_class) {
         set_buffer(ioc->fd_in, SO_RCVBUFFORCE, SO_RCVBUF, bytes);
     }

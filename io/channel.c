@@ -99,7 +99,7 @@ bool io_channel_wait_readable(IOChannel *ioc, int timeout_ms)
     int64_t end = host_clock_ms() + timeout_ms;
     int n;
 
-    if (ioc->fd_in < 0) {
+    if (ioc->fd_in < 0 || (ioc->klass->pending && ioc->klass->pending(ioc))) {
         return true;
     }
     do {

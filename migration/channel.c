@@ -5,6 +5,9 @@
  * is cancelled from any.  Listeners belong to the main thread (machine lock), acceptors to
  * whoever has them.
  *
+ * Every channel of a migration, whatever it is for, comes out of mig_connector_connect() or
+ * a listener's accepted(), and has passed through secure_outgoing() or hand_over() there.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "migration/channel.h"
@@ -16,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "migration/channel-tls.h"
 #include "monitor/monitor.h"
 #include "trace/migration.h"
 #include "util/util.h"
@@ -27,6 +31,9 @@ struct MigConnector {
     int fd;               /* descriptor that fd: named, -1: none or passed on */
     int cancel_fd;        /* eventfd, readable once cancelled */
     int cancelled;        /* atomic */
+    MigTls *tls;          /* fixed; NULL: none */
+    GMutex lock;
+    GPtrArray *shaking;   /* lock: channels in a TLS handshake, borrowed */
 };
 
 /*
@@ -54,9 +61,14 @@ MigConnector *mig_connector_new(const MigrateAddress *a, Error **errp)
 
     c->addr = migrate_address_copy(a);
     c->fd = -1;
+    g_mutex_init(&c->lock);
+    c->shaking = g_ptr_array_new();
     c->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (c->cancel_fd < 0) {
         error_setg_errno(errp, errno, "cannot make an eventfd");
+        return NULL;
+    }
+    if (!mig_tls_outgoing(a, &c->tls, errp)) {
         return NULL;
     }
     if (a->transport == MIG_TRANSPORT_SOCKET && a->socket->type == SOCKET_FD) {
@@ -88,6 +100,36 @@ static IOChannel *open_file_out(const MigrateAddress *a, Error **errp)
     return g_steal_pointer(&ioc);
 }
 
+/* TLS, if it is wanted, on a channel that was just opened.  Takes raw. */
+static IOChannel *secure_outgoing(MigConnector *c, IOChannel *raw, Error **errp)
+{
+    IOChannel *ioc;
+    bool ok;
+
+    if (!c->tls) {
+        return raw;
+    }
+    ioc = io_channel_tls_new(raw, c->tls->creds, c->tls->hostname, errp);
+    if (!ioc) {
+        return NULL;
+    }
+    g_mutex_lock(&c->lock);
+    g_ptr_array_add(c->shaking, ioc);
+    if (g_atomic_int_get(&c->cancelled)) {
+        io_channel_shutdown(ioc, IO_SHUTDOWN_BOTH, NULL);
+    }
+    g_mutex_unlock(&c->lock);
+    ok = io_channel_tls_handshake(ioc, MIG_TLS_TIMEOUT_MS, errp);
+    g_mutex_lock(&c->lock);
+    g_ptr_array_remove(c->shaking, ioc);
+    g_mutex_unlock(&c->lock);
+    if (!ok) {
+        io_channel_unref(ioc);
+        return NULL;
+    }
+    return ioc;
+}
+
 IOChannel *mig_connector_connect(MigConnector *c, Error **errp)
 {
     const MigrateAddress *a = c->addr;
@@ -117,17 +159,23 @@ IOChannel *mig_connector_connect(MigConnector *c, Error **errp)
         }
         break;
     }
-    if (ioc) {
-        io_channel_set_name(ioc, "migration channel");
+    if (!ioc) {
+        return NULL;
     }
-    return ioc;
+    io_channel_set_name(ioc, "migration channel");
+    return secure_outgoing(c, ioc, errp);
 }
 
 void mig_connector_cancel(MigConnector *c)
 {
     uint64_t one = 1;
 
+    g_mutex_lock(&c->lock);
     g_atomic_int_set(&c->cancelled, 1);
+    for (guint i = 0; i < c->shaking->len; i++) {
+        io_channel_shutdown(c->shaking->pdata[i], IO_SHUTDOWN_BOTH, NULL);
+    }
+    g_mutex_unlock(&c->lock);
     if (write(c->cancel_fd, &one, sizeof(one)) < 0) {
         g_assert(errno == EAGAIN); /* it is readable already */
     }
@@ -138,6 +186,9 @@ void mig_connector_free(MigConnector *c)
     if (c) {
         close_fd(&c->fd);
         close_fd(&c->cancel_fd);
+        mig_tls_free(c->tls);
+        g_ptr_array_unref(c->shaking);
+        g_mutex_clear(&c->lock);
         migrate_address_free(c->addr);
         g_free(c);
     }
@@ -153,7 +204,9 @@ struct MigListener {
     guint source;      /* GLib source, 0: none */
     char *unlink_path; /* of a unix listener */
     SocketAddr *local;
+    MigTlsGate *gate;  /* connections that are not let in yet */
     int busy;          /* depth of accepted() calls; freeing waits for them */
+    bool in_source;    /* inside on_connection(): its return value removes `source` */
     bool dead;
 };
 
@@ -168,12 +221,24 @@ static void listener_release(MigListener *l)
     g_free(l);
 }
 
-static void hand_over(MigListener *l, IOChannel *ioc)
+/* A channel that is let in. */
+static void pass_on(IOChannel *ioc, void *opaque)
 {
-    io_channel_set_name(ioc, "migration channel");
+    MigListener *l = opaque;
+
     l->busy++;
     l->accepted(ioc, l->opaque);
     l->busy--;
+    listener_release(l);
+}
+
+/* A channel that came: through the gate of TLS, if there is one.  l may be gone afterwards. */
+static void hand_over(MigListener *l, IOChannel *ioc)
+{
+    io_channel_set_name(ioc, "migration channel");
+    if (!mig_tls_gate_take(l->gate, ioc)) {
+        pass_on(ioc, l);
+    }
 }
 
 static gboolean on_connection(gint fd, GIOCondition cond, gpointer opaque)
@@ -187,8 +252,12 @@ static gboolean on_connection(gint fd, GIOCondition cond, gpointer opaque)
         trace_migration_accept_failed(error_get_pretty(err));
         return G_SOURCE_CONTINUE;
     }
+    l->busy++;
+    l->in_source = true;
     hand_over(l, io_channel_socket_new(conn));
+    l->in_source = false;
     dead = l->dead;
+    l->busy--;
     listener_release(l);
     return dead ? G_SOURCE_REMOVE : G_SOURCE_CONTINUE;
 }
@@ -200,7 +269,6 @@ static gboolean on_readable(gint fd, GIOCondition cond, gpointer opaque)
 
     l->source = 0;
     hand_over(l, g_steal_pointer(&l->ready));
-    listener_release(l);
     return G_SOURCE_REMOVE;
 }
 
@@ -305,9 +373,13 @@ static bool listener_start(MigListener *l, const MigrateAddress *a, Error **errp
 MigListener *mig_listener_new(const MigrateAddress *a, MigAccepted *accepted, void *opaque,
                               Error **errp)
 {
-    MigListener *l = g_new0(MigListener, 1);
     g_autofree char *what = migrate_address_to_str(a);
+    MigListener *l;
 
+    if (!mig_tls_check_incoming(a, errp)) {
+        return NULL;
+    }
+    l = g_new0(MigListener, 1);
     l->accepted = accepted;
     l->opaque = opaque;
     l->fd = -1;
@@ -315,6 +387,7 @@ MigListener *mig_listener_new(const MigrateAddress *a, MigAccepted *accepted, vo
         g_free(l);
         return NULL;
     }
+    l->gate = mig_tls_gate_new(pass_on, l);
     trace_migration_listen(what);
     return l;
 }
@@ -326,11 +399,12 @@ void mig_listener_free(MigListener *l)
     }
     l->dead = true;
     /* Inside on_connection() the source goes away with its return value. */
-    if (l->source && !l->busy) {
+    if (l->source && !l->in_source) {
         g_source_remove(l->source);
     }
     l->source = 0;
     close_fd(&l->fd);
+    mig_tls_gate_free(g_steal_pointer(&l->gate));
     if (l->unlink_path) {
         unlink(l->unlink_path);
     }
@@ -340,6 +414,11 @@ void mig_listener_free(MigListener *l)
 SocketAddress *mig_listener_address(const MigListener *l)
 {
     return l->local ? socket_addr_to_qapi(l->local) : NULL;
+}
+
+const char *mig_listener_refusal(const MigListener *l)
+{
+    return mig_tls_gate_refusal(l->gate);
 }
 
 /* Accepting in a thread. */

@@ -47,7 +47,9 @@ SocketAddress *socket_addr_to_qapi(const SocketAddr *a); /* free with socket_add
 /*
  * An outgoing connection in three steps, so that the monitor stays live and cancel
  * works: made in the main thread (machine lock; takes over a named descriptor),
- * connected in the migration thread, cancelled from any thread.
+ * connected in the migration thread, cancelled from any thread.  Connecting again, also from
+ * several threads, gives another channel of the same kind (not with fd:).  TLS is part of
+ * connecting when `tls-creds` was set as the connector was made.
  */
 typedef struct MigConnector MigConnector;
 MigConnector *mig_connector_new(const MigrateAddress *a, Error **errp);
@@ -61,7 +63,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigConnector, mig_connector_free)
 /*
  * Incoming: calls accepted(ioc, opaque) in the main thread under the machine lock for
  * every connection (ioc belongs to the callee); once for fd, exec and file, when the
- * first bytes can be read.  Machine lock, main thread.
+ * first bytes can be read.  Machine lock, main thread.  With `tls-creds` set, a connection
+ * is accepted when its handshake is over and tls-authz lets it in; the order stays.
  */
 typedef struct MigListener MigListener;
 typedef void MigAccepted(IOChannel *ioc, void *opaque);
@@ -71,6 +74,8 @@ MigListener *mig_listener_new(const MigrateAddress *a, MigAccepted *accepted, vo
 void mig_listener_free(MigListener *l);
 /* What it listens on, for query-migrate; NULL for fd, exec and file.  The caller frees it. */
 SocketAddress *mig_listener_address(const MigListener *l);
+/* Why the last connection was not let in, NULL: none was refused; borrowed. */
+const char *mig_listener_refusal(const MigListener *l);
 
 /*
  * Incoming, for a thread that waits itself, so that no main loop is needed: the main thread

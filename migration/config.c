@@ -393,9 +393,6 @@ static bool param_value_check(const MigConfig *c, MigParam p, Error **errp)
         return check_not_supported(p, v == 0, mig_param_enum_name(p, v), errp);
     case MIG_PARAM_DIRECT_IO:
         return check_not_supported(p, v == 0, "on", errp);
-    case MIG_PARAM_TLS_CREDS:
-    case MIG_PARAM_TLS_AUTHZ:
-        return check_not_supported(p, !mig_config_str(c, p)[0], mig_config_str(c, p), errp);
     case MIG_PARAM_CPR_EXEC_COMMAND:
         return check_not_supported(p, !c->cpr_exec_command[0], c->cpr_exec_command[0], errp);
     default:

@@ -11,7 +11,6 @@
  */
 #include "savevm.h"
 
-#include <poll.h>
 #include <string.h>
 
 #include "config.h"
@@ -409,9 +408,8 @@ LoadResult loadvm_run(Migration *m, Stream *s, bool blob, Error **errp)
 /* Is there a description?  A source that waits for our SHUT may have suppressed it. */
 static bool vmdesc_comes(Migration *m, Stream *s)
 {
-    struct pollfd pfd = { .fd = m->channel->fd_in, .events = POLLIN };
-
-    if (m->rp_send && !stream_buffered(s) && pfd.fd >= 0 && poll(&pfd, 1, VMDESC_WAIT_MS) == 0) {
+    if (m->rp_send && !stream_buffered(s) &&
+        !io_channel_wait_readable(m->channel, VMDESC_WAIT_MS)) {
         return false;
     }
     return stream_more(s);

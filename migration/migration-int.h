@@ -32,6 +32,7 @@ typedef struct MigConfig MigConfig;          /* config.h */
 typedef struct MigStateMachine MigStateMachine; /* state.h */
 typedef struct LoadState LoadState;          /* loadvm.c */
 typedef struct MigListener MigListener;      /* channel.h */
+typedef struct TlsCreds TlsCreds;            /* io/tls.h */
 
 /* Measuring, src-rates.c.  [m] */
 typedef struct RateState {
@@ -105,6 +106,7 @@ struct Migration {
     /* ---- destination ---- */
     MigListener *listener;     /* [L] while waiting */
     RamDest *ram_dest;         /* ram.h */
+    TlsCreds *tls_creds;       /* [c] of the first connection, for later ones; NULL: no TLS */
     LoadState *load;           /* [i] section ids seen on this stream */
     PostcopyDest *postcopy_dest; /* NULL until POSTCOPY_ADVISE */
 

@@ -16,6 +16,7 @@
 #include "config.h"
 #include "dirty-rate.h"
 #include "globalstate.h"
+#include "io/tls.h"
 #include "lifecycle.h"
 #include "postcopy-ram/postcopy.h"
 #include "postcopy-ram/preempt.h"
@@ -188,6 +189,7 @@ static void migration_free(Migration *m)
     ram_dest_free(m->ram_dest);
     loadvm_free(m->load);
     mig_connector_free(m->connector);
+    tls_creds_unref(m->tls_creds);
     io_channel_unref(m->channel);
     io_channel_unref(m->urgent_channel);
     g_clear_object(&m->vmdesc);
@@ -572,6 +574,9 @@ static void incoming_accepted(IOChannel *ioc, void *opaque)
     m->config = mig_config_freeze(mig_settings());
     m->ram_dest = ram_dest_new(m->config);
     m->load = loadvm_new();
+    if (io_channel_tls_creds(ioc)) {
+        m->tls_creds = tls_creds_ref(io_channel_tls_creds(ioc));
+    }
     m->in = stream_new_input(ioc);
     migration_set_channel(m, ioc);
     if (!m->config->cap[MIG_CAP_POSTCOPY_PREEMPT]) {

@@ -213,6 +213,9 @@ static bool destination_info(MigrationInfo **info, Migration *m, MigState state,
         (*info)->has_status = true;
         (*info)->status = (MigrationStatus)state;
     }
+    if (m->listener && mig_listener_refusal(m->listener)) {
+        (*info)->error_desc = g_strdup(mig_listener_refusal(m->listener));
+    }
     SocketAddress *listening = m->listener ? mig_listener_address(m->listener)
                                            : postcopy_dest_listening(m);
     if (listening) {

@@ -34,6 +34,8 @@ typedef struct IOChannelClass {
     ssize_t (*pread)(IOChannel *ioc, void *buf, size_t len, uint64_t offset, Error **errp);
     ssize_t (*pwrite)(IOChannel *ioc, const void *buf, size_t len, uint64_t offset, Error **errp);
     int64_t (*seek)(IOChannel *ioc, int64_t offset, int whence, Error **errp);
+    /* Are there bytes to read that the descriptor does not show?  NULL: never. */
+    bool (*pending)(IOChannel *ioc);
     bool (*shutdown)(IOChannel *ioc, IOShutdown how, Error **errp);
     bool (*close)(IOChannel *ioc, Error **errp); /* exec: waits for the child, its failure is an error */
     void (*free)(IOChannel *ioc);
@@ -44,6 +46,7 @@ struct IOChannel {
     gint ref;       /* atomic */
     char *name;     /* for messages: "migration-main", owned */
     int fd_in, fd_out; /* descriptors to read from / write to, -1: none; owned by the class */
+    IOChannel *inner; /* what this one is a layer over (TLS), NULL: none; owned by the class */
     bool two_way;
     gint shut;      /* atomic: bits 1 << IO_SHUTDOWN_READ, 1 << IO_SHUTDOWN_WRITE */
     int quit_fd[2]; /* eventfds [IO_SHUTDOWN_READ/WRITE] that wake blocked IO; owned, -1: none */

@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "migration/channel-tls.h"
 #include "migration/config.h"
 #include "migration/postcopy-ram/dest-int.h"
 #include "migration/return-path.h"
@@ -66,6 +67,19 @@ static void close_channel(PostcopyDest *pd)
     g_mutex_unlock(&pd->lock);
 }
 
+/* TLS, if the migration has it; whoever is not let in leaves the place to the next. */
+static IOChannel *secure(PostcopyDest *pd, IOChannel *raw)
+{
+    Migration *m = pd->m;
+    g_autoptr(Error) err = NULL;
+    IOChannel *ioc = mig_tls_secure_incoming(raw, m->tls_creds, m->config->tls_authz, &err);
+
+    if (!ioc) {
+        warn_report("the new connection was refused: %s", error_get_pretty(err));
+    }
+    return ioc;
+}
+
 /*
  * A connection, when there is one; *ret_fd is where to wait for it (-1: nowhere).  last: no other one is
  * expected.
@@ -81,12 +95,17 @@ static IOChannel *take_connection(PostcopyDest *pd, bool last, int *ret_fd)
         ioc = mig_acceptor_take(pd->acceptor, &err);
         *ret_fd = mig_acceptor_fd(pd->acceptor);
     }
-    if (ioc && last) {
-        g_clear_pointer(&pd->acceptor, mig_acceptor_free);
-    }
     g_mutex_unlock(&pd->lock);
     if (err) {
         warn_report("accepting the source's new connection: %s", err->message);
+    }
+    if (ioc) {
+        ioc = secure(pd, ioc);
+    }
+    if (ioc && last) {
+        g_mutex_lock(&pd->lock);
+        g_clear_pointer(&pd->acceptor, mig_acceptor_free);
+        g_mutex_unlock(&pd->lock);
     }
     return ioc;
 }

@@ -227,8 +227,8 @@ static void test_special(void)
     assert_refused(params(s, false, { .param = MIG_PARAM_MODE, .num = MIG_MODE_CPR_REBOOT }),
                    "'cpr-reboot' is not supported");
     assert_refused(params(s, false, { .param = MIG_PARAM_DIRECT_IO, .num = 1 }), "direct-io");
-    assert_refused(params(s, false, { .param = MIG_PARAM_TLS_CREDS, .str = "tls0" }),
-                   "'tls0' is not supported");
+    assert_ok(params(s, false, { .param = MIG_PARAM_TLS_CREDS, .str = "tls0" },
+                     { .param = MIG_PARAM_TLS_AUTHZ, .str = "authz0" }));
     assert_refused(params(s, false, { .param = MIG_PARAM_CPR_EXEC_COMMAND, .strv = command }),
                    "not supported");
     /* What libvirt sets in every migration. */
