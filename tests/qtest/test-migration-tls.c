@@ -13,6 +13,7 @@
 #include "migration-file-ram.h"
 #include "migration-pair.h"
 #include "migration-tls.h"
+#include "relay.h"
 
 #define MIB 16
 
@@ -157,6 +158,44 @@ static void test_postcopy(gconstpointer kind)
     set(p.from, "tls-hostname", TLS_HOST);
     p.reads = 16;
     pair_run(&p);
+}
+
+/* The network is cut in postcopy: the new channel is encrypted, too, and its client checked. */
+static void test_recover(void)
+{
+    Pair p = pair_new("", "");
+    g_autofree char *near = qtest_path(p.from, "relay"), *far = qtest_path(p.to, "far");
+    g_autofree char *listen = g_strdup_printf("unix:%s", far);
+    Relay *relay = relay_new(near, far);
+
+    g_free(p.uri);
+    p.uri = g_strdup_printf("unix:%s", near);
+    tls_use(p.from, "x509", dirs->x509, false);
+    tls_use(p.to, "x509", dirs->x509, true);
+    qtest_qmp_ok(p.to, "object-add",
+                 "{'qom-type': 'authz-simple', 'id': 'a', 'identity': '" TLS_CLIENT "'}");
+    set(p.to, "tls-authz", "a");
+    set(p.from, "tls-hostname", TLS_HOST);
+    qtest_qmp_ok(p.to, "migrate-incoming", "{'uri': '%s'}", listen);
+    qtest_qmp_ok(p.from, "migrate", "{'uri': '%s'}", p.uri);
+    migration_wait_status(p.from, "active");
+    pair_to_postcopy(&p);
+    relay_cut(relay);
+    migration_wait_status(p.from, "postcopy-paused");
+    migration_wait_status(p.to, "postcopy-paused");
+    qtest_qmp_ok(p.to, "migrate-recover", "{'uri': '%s'}", listen);
+    /* A stranger first: the destination goes on waiting. */
+    tls_use(p.from, "x509", dirs->bare, false);
+    qtest_qmp_ok(p.from, "migrate", "{'uri': '%s', 'resume': true}", p.uri);
+    migration_wait_status(p.from, "postcopy-recover-setup");
+    migration_wait_status(p.from, "postcopy-paused");
+    tls_use(p.from, "x509", dirs->x509, false);
+    qtest_qmp_ok(p.from, "migrate", "{'uri': '%s', 'resume': true}", p.uri);
+    migration_wait_status(p.from, "postcopy-active");
+    migration_wait_status(p.to, "postcopy-active");
+    pair_read_and_finish(&p);
+    relay_free(relay);
+    pair_free(&p);
 }
 
 /* ---- who is refused ---- */
@@ -355,6 +394,7 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/tls/command-line", test_command_line);
     g_test_add_data_func("/migration/tls/postcopy/psk", "psk", test_postcopy);
     g_test_add_data_func("/migration/tls/postcopy/x509", "x509", test_postcopy);
+    g_test_add_func("/migration/tls/postcopy/recover", test_recover);
     for (size_t i = 0; i < G_N_ELEMENTS(refusals); i++) {
         g_autofree char *name = g_strdup_printf("/migration/tls/refused/%s", refusals[i].name);
         g_test_add_data_func(name, &refusals[i], test_refused);
