@@ -160,14 +160,31 @@ static void test_postcopy(gconstpointer kind)
     pair_run(&p);
 }
 
+static void test_preempt(void)
+{
+    Pair p = pair_new("", "");
+
+    migration_set_cap(p.from, "postcopy-preempt");
+    migration_set_cap(p.to, "postcopy-preempt");
+    tls_use(p.from, "x509", dirs->x509, false);
+    tls_use(p.to, "x509", dirs->x509, true);
+    set(p.from, "tls-hostname", TLS_HOST);
+    p.reads = 16;
+    pair_run(&p);
+}
+
 /* The network is cut in postcopy: the new channel is encrypted, too, and its client checked. */
-static void test_recover(void)
+static void test_recover(gconstpointer preempt)
 {
     Pair p = pair_new("", "");
     g_autofree char *near = qtest_path(p.from, "relay"), *far = qtest_path(p.to, "far");
     g_autofree char *listen = g_strdup_printf("unix:%s", far);
     Relay *relay = relay_new(near, far);
 
+    if (preempt) {
+        migration_set_cap(p.from, "postcopy-preempt");
+        migration_set_cap(p.to, "postcopy-preempt");
+    }
     g_free(p.uri);
     p.uri = g_strdup_printf("unix:%s", near);
     tls_use(p.from, "x509", dirs->x509, false);
@@ -394,7 +411,8 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/tls/command-line", test_command_line);
     g_test_add_data_func("/migration/tls/postcopy/psk", "psk", test_postcopy);
     g_test_add_data_func("/migration/tls/postcopy/x509", "x509", test_postcopy);
-    g_test_add_func("/migration/tls/postcopy/recover", test_recover);
+    g_test_add_func("/migration/tls/postcopy/preempt", test_preempt);
+    g_test_add_data_func("/migration/tls/postcopy/recover", NULL, test_recover);
     for (size_t i = 0; i < G_N_ELEMENTS(refusals); i++) {
         g_autofree char *name = g_strdup_printf("/migration/tls/refused/%s", refusals[i].name);
         g_test_add_data_func(name, &refusals[i], test_refused);
