@@ -388,8 +388,9 @@ static bool param_value_check(const MigConfig *c, MigParam p, Error **errp)
             return false;
         }
         return true;
-    case MIG_PARAM_MULTIFD_COMPRESSION:
     case MIG_PARAM_MODE:
+        return check_not_supported(p, v <= MIG_MODE_CPR_REBOOT, mig_param_enum_name(p, v), errp);
+    case MIG_PARAM_MULTIFD_COMPRESSION:
         return check_not_supported(p, v == 0, mig_param_enum_name(p, v), errp);
     case MIG_PARAM_DIRECT_IO:
         return check_not_supported(p, v == 0, "on", errp);

@@ -28,14 +28,16 @@
 
 /*
  * As the source was: running there means running here (unless -S), anything else is
- * taken over.  In postcopy the guest always runs on.
+ * taken over.  In postcopy the guest always runs on.  A guest that sleeps sleeps on.
  */
 static void start_machine(bool postcopy)
 {
     const GlobalState *g = globalstate();
-    bool ran = postcopy || !g->received || g->loaded == RUN_STATE_RUNNING;
+    bool ran = postcopy || !g->received || g->loaded == RUN_STATE_RUNNING ||
+               g->loaded == RUN_STATE_SUSPENDED;
 
     cpu_put_all_init();
+    vm_set_asleep(g->received && (g->suspended || g->loaded == RUN_STATE_SUSPENDED));
     if (!ran) {
         runstate_set(g->loaded);
     } else if (autostart) {

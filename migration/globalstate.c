@@ -73,7 +73,7 @@ void globalstate_store(GlobalState *g, RunState s)
     memset(g->runstate, 0, sizeof(g->runstate));
     g_strlcpy(g->runstate, run_state_name(s), sizeof(g->runstate));
     g->suspended_known = 1;
-    g->suspended = s == RUN_STATE_SUSPENDED;
+    g->suspended = s == RUN_STATE_SUSPENDED || vm_is_asleep();
 }
 
 void globalstate_forget(GlobalState *g)

@@ -406,8 +406,11 @@ static bool check_may_start(Error **errp)
         error_setg(errp, "Guest is waiting for an incoming migration");
     } else if (runstate_check(RUN_STATE_POSTMIGRATE)) {
         error_setg(errp, "Can't migrate the vm that was paused due to previous migration");
-    } else if (mig_settings_get(mig_settings())->mode != MIG_MODE_NORMAL) {
-        error_setg(errp, "migration mode '%s' is not supported; only 'normal' is",
+    } else if (mig_settings_get(mig_settings())->mode != MIG_MODE_NORMAL &&
+               (mig_settings_cap(MIG_CAP_POSTCOPY_RAM) ||
+                mig_settings_cap(MIG_CAP_BACKGROUND_SNAPSHOT))) {
+        error_setg(errp, "mode '%s' stops the guest first: it goes neither with postcopy-ram nor "
+                   "with background-snapshot",
                    mig_param_enum_name(MIG_PARAM_MODE, mig_settings_get(mig_settings())->mode));
     } else {
         return check_blockers(errp);

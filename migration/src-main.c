@@ -299,23 +299,36 @@ static bool wait_for_answer(Migration *m, Error **errp)
     return !stream_error(m->out, errp);
 }
 
+/* False: cancelled before. */
+static bool freeze_machine(Migration *m)
+{
+    MACHINE_LOCK_GUARD();
+    if (migration_cancelled(m)) {
+        return false;
+    }
+    m->old_run_state = runstate_get();
+    m->vm_was_running = runstate_is_live();
+    globalstate_store(globalstate(), m->old_run_state);
+    stat_set(m->stats.stop_ms, host_clock_ms());
+    m->machine_stopped = true;
+    vm_stop_force_state(RUN_STATE_FINISH_MIGRATE);
+    return true;
+}
+
+/* Checkpoint and restart: the guest does not run again here, so nothing is saved twice. */
+static bool freeze_for_cpr(Migration *m)
+{
+    return m->config->mode == MIG_MODE_NORMAL || freeze_machine(m);
+}
+
 static bool stop_machine(Migration *m, Error **errp)
 {
     if (!wait_for_answer(m, errp)) {
         return false;
     }
     rates_account(m);
-    {
-        MACHINE_LOCK_GUARD();
-        if (migration_cancelled(m)) {
-            return false;
-        }
-        m->old_run_state = runstate_get();
-        m->vm_was_running = runstate_is_running();
-        globalstate_store(globalstate(), m->old_run_state);
-        stat_set(m->stats.stop_ms, host_clock_ms());
-        m->machine_stopped = true;
-        vm_stop_force_state(RUN_STATE_FINISH_MIGRATE);
+    if (!m->machine_stopped && !freeze_machine(m)) {
+        return false;
     }
     converge_end(m);
     return pause_before_switch(m) && ram_dirty_sync(m, errp);
@@ -479,7 +492,9 @@ void *src_main(void *opaque)
     Error *err = NULL;
     bool good = setup(m, &err) && (m->config->cap[MIG_CAP_BACKGROUND_SNAPSHOT]
                                        ? snapshot_course(m, &err)
-                                       : iterate(m, &go_postcopy, &err) && stop_machine(m, &err) &&
+                                       : freeze_for_cpr(m) &&
+                                             iterate(m, &go_postcopy, &err) &&
+                                             stop_machine(m, &err) &&
                                              (go_postcopy ? postcopy(m, &err)
                                                           : complete_precopy(m, &err)));
 

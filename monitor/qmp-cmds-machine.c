@@ -69,8 +69,7 @@ bool qmp_system_powerdown(Error **errp)
 
 bool qmp_system_wakeup(Error **errp)
 {
-    error_setg(errp, "Unable to wake up: guest is not in suspended state");
-    return false;
+    return system_wakeup(errp);
 }
 
 bool qmp_set_action(const SetActionArgs *args, Error **errp)
@@ -158,7 +157,10 @@ GPtrArray *qmp_query_machines(Error **errp)
 
 CurrentMachineParams *qmp_query_current_machine(Error **errp)
 {
-    return g_new0(CurrentMachineParams, 1);
+    CurrentMachineParams *params = g_new0(CurrentMachineParams, 1);
+
+    params->wakeup_suspend_support = system_can_sleep();
+    return params;
 }
 
 /* CPU number `index` in sockets of dies of cores of threads. */

@@ -43,7 +43,8 @@ static const unsigned legal[RUN_STATE__MAX] = {
     [RUN_STATE_FINISH_MIGRATE] = S(RUNNING) | S(PAUSED) | S(POSTMIGRATE) | S(PRELAUNCH) | S(COLO) |
                                  S(INTERNAL_ERROR) | S(IO_ERROR) | S(SHUTDOWN) | S(SUSPENDED) |
                                  S(WATCHDOG) | S(GUEST_PANICKED) | S(DEBUG),
-    [RUN_STATE_POSTMIGRATE] = S(RUNNING) | S(FINISH_MIGRATE) | S(PRELAUNCH) | S(PAUSED) | S(SHUTDOWN),
+    [RUN_STATE_POSTMIGRATE] = S(RUNNING) | S(SUSPENDED) | S(FINISH_MIGRATE) | S(PRELAUNCH) |
+                              S(PAUSED) | S(SHUTDOWN),
     [RUN_STATE_SAVE_VM] = S(RUNNING) | S(PAUSED) | S(SUSPENDED) | S(PRELAUNCH),
     [RUN_STATE_RESTORE_VM] = S(RUNNING) | S(PRELAUNCH) | S(PAUSED) | S(SUSPENDED),
     [RUN_STATE_SHUTDOWN] = S(PAUSED) | S(RUNNING) | S(FINISH_MIGRATE) | S(PRELAUNCH) | S(POSTMIGRATE),
@@ -111,6 +112,11 @@ bool runstate_is_running(void)
     return runstate_check(RUN_STATE_RUNNING);
 }
 
+bool runstate_is_live(void)
+{
+    return runstate_is_running() || runstate_check(RUN_STATE_SUSPENDED);
+}
+
 bool runstate_transition_legal(RunState from, RunState to)
 {
     return from == to || (legal[from] & (1u << to));
@@ -168,16 +174,38 @@ static void notify_change(bool now_running, RunState s)
     }
 }
 
+/*
+ * The guest sleeps (S3), whether the machine is stopped on top of that or not.  Machine
+ * lock.
+ */
+static bool asleep;
+
+void vm_set_asleep(bool sleeps)
+{
+    g_assert(machine_locked());
+    asleep = sleeps;
+}
+
+bool vm_is_asleep(void)
+{
+    return asleep;
+}
+
+/* A guest that sleeps: its devices and its clock go on, its CPUs do not. */
 void vm_start(void)
 {
-    if (runstate_is_running()) {
+    RunState s = asleep ? RUN_STATE_SUSPENDED : RUN_STATE_RUNNING;
+
+    if (runstate_is_live()) {
         return;
     }
-    runstate_set(RUN_STATE_RUNNING);
+    runstate_set(s);
     qmp_event_emit("RESUME", NULL);
-    notify_change(true, RUN_STATE_RUNNING);
+    notify_change(true, s);
     virtual_clock_start();
-    cpu_resume_all();
+    if (!asleep) {
+        cpu_resume_all();
+    }
 }
 
 void vm_stop(RunState s)
@@ -186,12 +214,12 @@ void vm_stop(RunState s)
         vm_stop_request(s);
         return;
     }
-    if (!runstate_is_running()) {
+    if (!runstate_is_live()) {
         return;
     }
     cpu_pause_all();
     /* The lock was dropped while waiting: somebody else may have stopped it. */
-    if (!runstate_is_running()) {
+    if (!runstate_is_live()) {
         return;
     }
     runstate_set(s);
@@ -202,7 +230,7 @@ void vm_stop(RunState s)
 
 void vm_stop_force_state(RunState s)
 {
-    if (runstate_is_running()) {
+    if (runstate_is_live()) {
         vm_stop(s);
     } else {
         runstate_set(s);
@@ -258,7 +286,12 @@ static void do_reset(void *unused)
     }
     cpu_pause_all();
     cpu_synchronize_all();
+    asleep = false;
     system_reset(cause);
+    if (runstate_check(RUN_STATE_SUSPENDED)) {
+        runstate_set(RUN_STATE_RUNNING); /* a reset wakes whoever sleeps */
+        was_running = true;
+    }
     if (was_running) {
         cpu_resume_all();
     } else if (!runstate_check(RUN_STATE_FINISH_MIGRATE) && !runstate_check(RUN_STATE_PRELAUNCH)) {
@@ -305,6 +338,83 @@ void system_shutdown_request(ShutdownCause cause)
     }
 }
 
+/* ---- sleep (S3) ---- */
+
+static bool can_sleep, waking;            /* machine lock */
+static void (*wakeup_notifier)(void *opaque);
+static void *wakeup_opaque;
+
+void system_sleep_register(void (*woken)(void *opaque), void *opaque)
+{
+    can_sleep = true;
+    wakeup_notifier = woken;
+    wakeup_opaque = opaque;
+}
+
+bool system_can_sleep(void)
+{
+    return can_sleep;
+}
+
+bool system_is_waking(void)
+{
+    return waking;
+}
+
+static void do_suspend(void *unused)
+{
+    if (asleep) {
+        return;
+    }
+    asleep = true;
+    if (!runstate_is_running()) {
+        return; /* stopped in the meantime: it sleeps when it is started */
+    }
+    cpu_pause_all();
+    if (runstate_is_running()) {
+        runstate_set(RUN_STATE_SUSPENDED);
+        qmp_event_emit("SUSPEND", NULL);
+    }
+}
+
+void system_suspend_request(void)
+{
+    main_loop_call(do_suspend, NULL);
+    if (cpu_current()) {
+        cpu_current()->stop = true;
+        cpu_kick(cpu_current());
+    }
+}
+
+/* Memory stays; everything else is as after a reset. */
+static void do_wakeup(void)
+{
+    cpu_pause_all();
+    cpu_synchronize_all();
+    waking = true;
+    system_reset(SHUTDOWN_CAUSE_NONE);
+    waking = false;
+    asleep = false;
+    wakeup_notifier(wakeup_opaque);
+    runstate_set(RUN_STATE_RUNNING);
+    qmp_event_emit("WAKEUP", NULL);
+    cpu_resume_all();
+}
+
+bool system_wakeup(Error **errp)
+{
+    if (!runstate_check(RUN_STATE_SUSPENDED)) {
+        error_setg(errp, "Unable to wake up: guest is not in suspended state");
+        return false;
+    }
+    if (!can_sleep) {
+        error_setg(errp, "wake-up from suspend is not supported by this machine");
+        return false;
+    }
+    do_wakeup();
+    return true;
+}
+
 typedef struct PowerdownNotifier {
     void (*fn)(void *opaque);
     void *opaque;
@@ -327,6 +437,10 @@ static void do_powerdown(void *unused)
         return;
     }
     qmp_event_emit("POWERDOWN", NULL);
+    if (runstate_check(RUN_STATE_SUSPENDED) && can_sleep) {
+        do_wakeup(); /* the button wakes, and says that it was the button */
+        return;
+    }
     for (guint i = 0; powerdown_notifiers && i < powerdown_notifiers->len; i++) {
         PowerdownNotifier *n = &g_array_index(powerdown_notifiers, PowerdownNotifier, i);
         n->fn(n->opaque);

@@ -18,10 +18,12 @@
 #define PM1_TMR_STS 0x0001
 #define PM1_GBL_STS 0x0020
 #define PM1_PWRBTN_STS 0x0100
+#define PM1_WAK_STS 0x8000
 #define PM1_CNT_SCI_EN 0x0001
 #define PM1_CNT_SLP_EN 0x2000
 #define SLP_TYP(cnt) ((cnt) >> 10 & 7)
 #define SLP_TYP_S5 0
+#define SLP_TYP_S3 1
 
 typedef struct AcpiPmState {
     DeviceState dev;
@@ -84,6 +86,8 @@ static void write_control(AcpiPmState *s, uint16_t value)
         trace_acpi_sleep(SLP_TYP(value));
         if (SLP_TYP(value) == SLP_TYP_S5) {
             system_shutdown_request(SHUTDOWN_CAUSE_GUEST_SHUTDOWN);
+        } else if (SLP_TYP(value) == SLP_TYP_S3) {
+            system_suspend_request();
         } else {
             log_debug(LOG_UNIMP, "acpi: sleep type %u is not modelled\n", SLP_TYP(value));
         }
@@ -171,6 +175,15 @@ static void power_button(void *opaque)
     update_sci(s);
 }
 
+/* As if the power button had done it. */
+static void woken(void *opaque)
+{
+    AcpiPmState *s = opaque;
+
+    s->pm1_sts |= PM1_WAK_STS | PM1_PWRBTN_STS;
+    update_sci(s);
+}
+
 static bool pm_realize(DeviceState *dev, Error **errp)
 {
     AcpiPmState *s = (AcpiPmState *)dev;
@@ -179,6 +192,7 @@ static bool pm_realize(DeviceState *dev, Error **errp)
     timer_init(&s->tmr, tmr_expired, s);
     ioport_map(s->iobase, 12, "acpi-pm", &pm_ops, s);
     powerdown_notifier_add(power_button, s);
+    system_sleep_register(woken, s);
     return true;
 }
 

@@ -8,6 +8,7 @@
 #include "accel/accel.h"
 #include "hw/block/block.h"
 #include "hw/i386/x86.h"
+#include "hw/timer/mc146818rtc.h"
 #include "system/address-space.h"
 #include "system/runstate.h"
 #include "target/i386/cpu.h"
@@ -15,6 +16,9 @@
 #include "util/log.h"
 
 #define BOOT_ADDR 0x7c00
+#define WARM_VECTOR 0x467        /* offset, segment */
+#define CMOS_SHUTDOWN 0x0f
+#define SHUTDOWN_JUMP 0x0a
 #define MP_STATE_HALTED 3 /* KVM numbering */
 
 static char *boot_error; /* why the last reset found nothing to boot; NULL: it did */
@@ -50,6 +54,27 @@ static void enter_boot_sector(CPUX86State *env)
     env->regs[R_ESP] = BOOT_ADDR;
 }
 
+/*
+ * Waking from S3: a guest that wants to go on leaves the PC's "jump through 40:67" in the
+ * shutdown byte of the RTC's memory, as for any reset that it wants to come back from.
+ * Any other value boots anew.
+ */
+static bool resume_through_vector(CPUX86State *env)
+{
+    uint8_t vector[4];
+
+    if (!system_is_waking() || rtc_get_cmos(CMOS_SHUTDOWN) != SHUTDOWN_JUMP) {
+        return false;
+    }
+    memory_read(WARM_VECTOR, vector, sizeof(vector));
+    rtc_set_cmos(CMOS_SHUTDOWN, 0);
+    env->eip = vector[0] | vector[1] << 8;
+    env->segs[R_CS].selector = vector[2] | vector[3] << 8;
+    env->segs[R_CS].base = (uint64_t)env->segs[R_CS].selector << 4;
+    trace_boot_resume(env->segs[R_CS].selector, env->eip);
+    return true;
+}
+
 /* The CPUs, which were made before, have been reset. */
 static void boot_reset(void *opaque)
 {
@@ -58,6 +83,9 @@ static void boot_reset(void *opaque)
         return; /* the stream says where the guest is */
     }
     CPUX86State *env = &X86_CPU(cpu_first())->env;
+    if (resume_through_vector(env)) {
+        return;
+    }
     boot_error = load_boot_sector();
     if (boot_error) { /* nothing to run: the CPU sleeps with interrupts off */
         env->mp_state = MP_STATE_HALTED;

@@ -347,6 +347,12 @@ void rtc_set_cmos(uint8_t index, uint8_t value)
     the_rtc->cmos_data[index] = value;
 }
 
+uint8_t rtc_get_cmos(uint8_t index)
+{
+    g_assert(the_rtc && index < 128);
+    return the_rtc->cmos_data[index];
+}
+
 static void rtc_reset(DeviceState *dev)
 {
     RTCState *s = (RTCState *)dev;

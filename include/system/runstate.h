@@ -59,6 +59,8 @@ bool shutdown_cause_by_guest(ShutdownCause c);
 RunState runstate_get(void);
 bool runstate_is_running(void);
 bool runstate_check(RunState s);
+/* Running, or asleep while the machine is on (suspended): its clock goes on. */
+bool runstate_is_live(void);
 void runstate_set(RunState s);
 bool runstate_transition_legal(RunState from, RunState to);
 
@@ -69,6 +71,12 @@ bool runstate_transition_legal(RunState from, RunState to);
  */
 void vm_start(void);
 void vm_stop(RunState s);
+/*
+ * The guest sleeps: what vm_start() leads to then is `suspended`.  A stopped machine stays
+ * one with a sleeping guest.  Machine lock held; a load sets it.
+ */
+void vm_set_asleep(bool asleep);
+bool vm_is_asleep(void);
 /* Stop if running, else only change the state: what migration does at the switch. */
 void vm_stop_force_state(RunState s);
 /* Run state `s` was asked for from a vCPU or device (internal-error, io-error ...). */
@@ -87,6 +95,15 @@ void vm_state_change_remove(VMStateChangeEntry *e);
 void system_reset_request(ShutdownCause cause);
 void system_shutdown_request(ShutdownCause cause);
 void system_powerdown_request(void);      /* ACPI power button; notifiers below */
+/*
+ * Sleep, S3.  A device that can wake the machine registers: `woken` is called after the
+ * reset that waking is, in the main thread, before the guest runs.  Machine lock held.
+ */
+void system_sleep_register(void (*woken)(void *opaque), void *opaque);
+bool system_can_sleep(void);
+bool system_is_waking(void);              /* for reset handlers: memory keeps what it has */
+void system_suspend_request(void);        /* any thread: run state suspended, event SUSPEND */
+bool system_wakeup(Error **errp);         /* main thread, machine lock: running, event WAKEUP */
 void system_exit_request(int status);     /* leave main loop with this exit status */
 void powerdown_notifier_add(void (*fn)(void *opaque), void *opaque);
 

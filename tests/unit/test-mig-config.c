@@ -224,8 +224,8 @@ static void test_special(void)
                    "power of two");
     assert_refused(params(s, false, { .param = MIG_PARAM_MULTIFD_COMPRESSION,
                                       .num = MIG_COMPRESSION_ZSTD }), "'zstd' is not supported");
-    assert_refused(params(s, false, { .param = MIG_PARAM_MODE, .num = MIG_MODE_CPR_REBOOT }),
-                   "'cpr-reboot' is not supported");
+    assert_refused(params(s, false, { .param = MIG_PARAM_MODE, .num = MIG_MODE_CPR_TRANSFER }),
+                   "'cpr-transfer' is not supported");
     assert_refused(params(s, false, { .param = MIG_PARAM_DIRECT_IO, .num = 1 }), "direct-io");
     assert_ok(params(s, false, { .param = MIG_PARAM_TLS_CREDS, .str = "tls0" },
                      { .param = MIG_PARAM_TLS_AUTHZ, .str = "authz0" }));

@@ -10,5 +10,7 @@
 
 /* Fill a byte of CMOS memory as firmware and hardware set-up would; after realize. Machine lock. */
 void rtc_set_cmos(uint8_t index, uint8_t value);
+/* A byte of CMOS memory, as the firmware that there is not would read it.  Machine lock. */
+uint8_t rtc_get_cmos(uint8_t index);
 
 #endif
