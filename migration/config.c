@@ -35,6 +35,7 @@ static const struct {
       "a page that is skipped could not be requested" },
     { MIG_CAP_DIRTY_LIMIT, MIG_CAP_AUTO_CONVERGE,
       "each of them slows the guest down in its own way" },
+    { MIG_CAP_POSTCOPY_RAM, MIG_CAP_MULTIFD, "this build cannot move on from one to the other" },
 };
 
 /* A snapshot has no other side and no second pass: these have no meaning in it. */
@@ -388,10 +389,10 @@ static bool param_value_check(const MigConfig *c, MigParam p, Error **errp)
             return false;
         }
         return true;
+    case MIG_PARAM_MULTIFD_COMPRESSION:
+        return check_not_supported(p, v <= MIG_COMPRESSION_ZSTD, mig_param_enum_name(p, v), errp);
     case MIG_PARAM_MODE:
         return check_not_supported(p, v <= MIG_MODE_CPR_REBOOT, mig_param_enum_name(p, v), errp);
-    case MIG_PARAM_MULTIFD_COMPRESSION:
-        return check_not_supported(p, v == 0, mig_param_enum_name(p, v), errp);
     case MIG_PARAM_DIRECT_IO:
         return check_not_supported(p, v == 0, "on", errp);
     case MIG_PARAM_CPR_EXEC_COMMAND:

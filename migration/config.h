@@ -28,7 +28,7 @@
     X(RELEASE_RAM, "release-ram", false, "x-release-ram")                         \
     X(RETURN_PATH, "return-path", true, "x-return-path")                          \
     X(PAUSE_BEFORE_SWITCHOVER, "pause-before-switchover", true, NULL)             \
-    X(MULTIFD, "multifd", false, "x-multifd")                                     \
+    X(MULTIFD, "multifd", true, "x-multifd")                                     \
     X(DIRTY_BITMAPS, "dirty-bitmaps", false, NULL)                                \
     X(POSTCOPY_BLOCKTIME, "postcopy-blocktime", true, "postcopy-blocktime")       \
     X(LATE_BLOCK_ACTIVATE, "late-block-activate", true, NULL)                     \

@@ -14,6 +14,7 @@
 
 #include "channel.h"
 #include "globalstate.h"
+#include "multifd/multifd.h"
 #include "postcopy-ram/postcopy.h"
 #include "ram.h"
 #include "return-path.h"
@@ -99,7 +100,9 @@ static void finish_bh(void *opaque)
         finish_well(m);
     }
     migration_shutdown_channels(m);
-    io_channel_close(m->channel, NULL);
+    if (m->channel) {
+        io_channel_close(m->channel, NULL);
+    }
     migration_set_urgent_channel(m, NULL);
     if (m->listener) { /* for a preempt channel that never came */
         mig_listener_free(g_steal_pointer(&m->listener));
@@ -127,6 +130,10 @@ void *dst_main(void *opaque)
     }
     if (loadvm_header(m, m->in, &err)) {
         result = loadvm_run(m, m->in, false, &err);
+    }
+    if (result == LOAD_EOF && m->multifd_recv &&
+        !multifd_recv_no_more_pages(m->multifd_recv, &err)) {
+        result = LOAD_ERROR;
     }
     if (result == LOAD_EOF) {
         ram_load_trim(m->ram_dest);

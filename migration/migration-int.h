@@ -33,6 +33,8 @@ typedef struct MigStateMachine MigStateMachine; /* state.h */
 typedef struct LoadState LoadState;          /* loadvm.c */
 typedef struct MigListener MigListener;      /* channel.h */
 typedef struct TlsCreds TlsCreds;            /* io/tls.h */
+typedef struct MultifdSend MultifdSend;      /* multifd/multifd.h */
+typedef struct MultifdRecv MultifdRecv;      /* multifd/multifd.h */
 
 /* Measuring, src-rates.c.  [m] */
 typedef struct RateState {
@@ -80,6 +82,8 @@ struct Migration {
     IOChannel *urgent_channel; /* [E] channel of postcopy-preempt; NULL: none (yet) */
     Stream *out;               /* [m] source: main stream */
     Stream *in;                /* [i] destination: main stream */
+    MultifdSend *multifd_send; /* source: [c] after connecting; shutdown only, under [E] */
+    MultifdRecv *multifd_recv; /* destination: [c] from the first connection on; the same */
     ReturnPath *return_path;   /* [m] source; NULL: none */
     ReturnPathSend *rp_send;   /* destination: [t]; NULL before OPEN_RETURN_PATH */
 
@@ -92,7 +96,7 @@ struct Migration {
     bool in_postcopy;          /* [m] the switch was made */
     PreemptSource *preempt;    /* the return-path thread's; made and freed by [m] while there is
                                   none; NULL: no preempt channel */
-    bool detect_zero;          /* [c] zero pages are found and sent as such */
+    bool detect_zero;          /* [c] the migration thread finds zero pages (not: channels) */
     struct MigConnector *connector; /* [E] changed by `migrate resume`, while [m] waits for that */
     RunState old_run_state;    /* [m] before the stop */
     bool vm_was_running;       /* [m] */
@@ -105,6 +109,7 @@ struct Migration {
 
     /* ---- destination ---- */
     MigListener *listener;     /* [L] while waiting */
+    GSList *undecided;         /* [L] connections that have not said what they are */
     RamDest *ram_dest;         /* ram.h */
     TlsCreds *tls_creds;       /* [c] of the first connection, for later ones; NULL: no TLS */
     LoadState *load;           /* [i] section ids seen on this stream */
@@ -133,6 +138,8 @@ void migration_set_channel(Migration *m, IOChannel *ioc);
 void migration_set_urgent_channel(Migration *m, IOChannel *ioc);
 /* The main thread took it over.  A reference for the caller; NULL: there is none yet. */
 IOChannel *migration_get_urgent_channel(Migration *m);
+/* m has these channels from now on; they are shut down at once when m was cancelled before. */
+void migration_set_multifd_send(Migration *m, MultifdSend *ms);
 /* Shut every channel of m down, so that no thread of it stays blocked.  Any thread. */
 void migration_shutdown_channels(Migration *m);
 

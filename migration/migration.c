@@ -15,9 +15,11 @@
 #include "channel.h"
 #include "config.h"
 #include "dirty-rate.h"
+#include "dst-channels.h"
 #include "globalstate.h"
 #include "io/tls.h"
 #include "lifecycle.h"
+#include "multifd/multifd.h"
 #include "postcopy-ram/postcopy.h"
 #include "postcopy-ram/preempt.h"
 #include "ram.h"
@@ -175,6 +177,9 @@ static void migration_free(Migration *m)
         return;
     }
     join_thread(m);
+    multifd_send_free(m->multifd_send);
+    multifd_recv_free(m->multifd_recv);
+    dst_channels_clear(m);
     postcopy_dest_free(m->postcopy_dest);
     if (m->listener) {
         mig_listener_free(m->listener);
@@ -288,6 +293,16 @@ IOChannel *migration_get_urgent_channel(Migration *m)
     return ioc;
 }
 
+void migration_set_multifd_send(Migration *m, MultifdSend *ms)
+{
+    g_mutex_lock(&m->error_lock);
+    m->multifd_send = ms;
+    if (migration_cancelled(m)) {
+        multifd_send_shutdown(ms);
+    }
+    g_mutex_unlock(&m->error_lock);
+}
+
 void migration_shutdown_channels(Migration *m)
 {
     g_mutex_lock(&m->error_lock);
@@ -299,6 +314,12 @@ void migration_shutdown_channels(Migration *m)
     }
     if (m->urgent_channel) {
         io_channel_shutdown(m->urgent_channel, IO_SHUTDOWN_BOTH, NULL);
+    }
+    if (m->multifd_send) {
+        multifd_send_shutdown(m->multifd_send);
+    }
+    if (m->multifd_recv) {
+        multifd_recv_shutdown(m->multifd_recv);
     }
     g_mutex_unlock(&m->error_lock);
     postcopy_dest_wake(m);
@@ -456,7 +477,27 @@ static bool check_connections(const MigrateAddress *addr, bool listening, Error 
                    "(tcp:, unix: or vsock:); %s is one channel", what);
         return false;
     }
+    if (!many && mig_settings_cap(MIG_CAP_MULTIFD)) {
+        g_autofree char *what = migrate_address_to_str(addr);
+
+        error_setg(errp, "multifd needs several connections, and %s is only one: use tcp:, unix: "
+                   "or vsock:", what);
+        return false;
+    }
     return true;
+}
+
+/* Only multifd's channels can do it in its place, and old peers want records on the main one. */
+static bool main_thread_finds_zero(const MigConfig *config)
+{
+    switch (config->zero_page_detection) {
+    case MIG_ZERO_DETECTION_NONE:
+        return false;
+    case MIG_ZERO_DETECTION_MULTIFD:
+        return !config->cap[MIG_CAP_MULTIFD] || config->multifd_flush_after_each_section;
+    default:
+        return true;
+    }
 }
 
 bool migration_start(const MigrateAddress *addr, bool resume, Error **errp)
@@ -470,7 +511,8 @@ bool migration_start(const MigrateAddress *addr, bool resume, Error **errp)
     if (resume) {
         return resume_paused(addr, errp);
     }
-    if (!check_may_start(errp) || !(connector = mig_connector_new(addr, errp))) {
+    if (!check_may_start(errp) ||
+        !(connector = mig_connector_new(addr, errp))) {
         return false;
     }
     m = root->source;
@@ -479,7 +521,7 @@ bool migration_start(const MigrateAddress *addr, bool resume, Error **errp)
     m = migration_new(true, addr);
     m->connector = g_steal_pointer(&connector);
     m->config = mig_config_freeze(mig_settings());
-    m->detect_zero = m->config->zero_page_detection != MIG_ZERO_DETECTION_NONE;
+    m->detect_zero = main_thread_finds_zero(m->config);
     set_current(&root->source, m);
     g_assert(state_advance_any(m->state, MIG_STATE_SETUP, NULL));
     m->thread = thread_start("migration", src_main, m);
@@ -556,38 +598,6 @@ bool migration_recover(const MigrateAddress *addr, Error **errp)
 
 /* ---- incoming ---- */
 
-static void incoming_accepted(IOChannel *ioc, void *opaque)
-{
-    Migration *m = opaque;
-
-    if (m->channel && m->config->cap[MIG_CAP_POSTCOPY_PREEMPT] && !m->urgent_channel) {
-        io_channel_set_name(ioc, "migration-preempt");
-        migration_set_urgent_channel(m, ioc);
-        mig_listener_free(g_steal_pointer(&m->listener));
-        src_wake(m); /* whoever is to load the package may wait for this */
-        return;
-    }
-    if (m->channel) {
-        warn_report("a second connection to %s was closed: there is one migration already",
-                    m->uri);
-        io_channel_unref(ioc);
-        return;
-    }
-    io_channel_set_name(ioc, "migration-main");
-    m->config = mig_config_freeze(mig_settings());
-    m->ram_dest = ram_dest_new(m->config);
-    m->load = loadvm_new();
-    if (io_channel_tls_creds(ioc)) {
-        m->tls_creds = tls_creds_ref(io_channel_tls_creds(ioc));
-    }
-    m->in = stream_new_input(ioc);
-    migration_set_channel(m, ioc);
-    if (!m->config->cap[MIG_CAP_POSTCOPY_PREEMPT]) {
-        mig_listener_free(g_steal_pointer(&m->listener));
-    }
-    m->thread = thread_start("incoming", dst_main, m);
-}
-
 bool migration_incoming_start(const MigrateAddress *addr, bool exit_on_error, Error **errp)
 {
     Migration *m;
@@ -603,7 +613,7 @@ bool migration_incoming_start(const MigrateAddress *addr, bool exit_on_error, Er
     m = migration_new(false, addr);
     m->exit_on_error = exit_on_error;
     g_assert(state_advance_any(m->state, MIG_STATE_SETUP, NULL));
-    m->listener = mig_listener_new(addr, incoming_accepted, m, errp);
+    m->listener = mig_listener_new(addr, dst_channels_accepted, m, errp);
     if (!m->listener) {
         state_advance_any(m->state, MIG_STATE_FAILED, NULL);
         mig_state_reset(m->state);

@@ -137,6 +137,7 @@ static MigrationRAMStats *ram_stats(Migration *m, MigState state)
     r->dirty_pages_rate = over ? 0 : stat_get(st->dirty_pages_rate);
     r->mbps = stat_get(st->mbps_x1000) / 1000.0;
     r->dirty_sync_count = stat_get(st->dirty_sync_count);
+    r->multifd_bytes = stat_get(st->multifd_bytes);
     r->postcopy_requests = stat_get(st->postcopy_requests);
     r->page_size = TARGET_PAGE_SIZE;
     r->pages_per_second = stat_get(st->pages_per_second);

@@ -175,6 +175,7 @@ bool dirty_next(RamSource *r, uint64_t max, PageRun *ret_run)
         }
         r->scan_page = 0;
         r->scan_block = (r->scan_block + 1) % r->n_blocks;
+        r->scan_wraps += !r->scan_block;
     }
     return false;
 }

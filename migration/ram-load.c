@@ -11,6 +11,9 @@
  * bytes are given back to the stream.  Guesses go only to pages that were never
  * received, because a wrong one overwrites them; such a page stays "not received".
  *
+ * With multifd the channels' threads write pages at the same time (multifd/recv-place.c):
+ * nothing is guessed, populated ahead or remembered of holes here then.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "ram.h"
@@ -18,6 +21,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "multifd/multifd.h"
 #include "stream-internal.h"
 #include "trace/migration.h"
 #include "util/bitmap.h"
@@ -56,6 +60,7 @@ RamDest *ram_dest_new(const MigConfig *config)
     rd->touch_zero = config->cap[MIG_CAP_POSTCOPY_RAM];
     rd->guess = GUESS_MIN;
     rd->populator = populator_new();
+    g_mutex_init(&rd->populate_lock);
     return rd;
 }
 
@@ -65,6 +70,7 @@ void ram_dest_free(RamDest *rd)
         return;
     }
     populator_free(rd->populator);
+    g_mutex_clear(&rd->populate_lock);
     for (unsigned i = 0; i < rd->n_blocks; i++) {
         g_free(rd->blocks[i].received);
         populate_block_clear(&rd->blocks[i].populate);
@@ -175,6 +181,15 @@ static bool page_is_hole(RamDestBlock *b, uint64_t offset)
     return offset < b->hole_end;
 }
 
+static void mark_received(RamDest *rd, RamDestBlock *b, uint64_t offset)
+{
+    if (rd->multifd) {
+        bitmap_test_and_set_atomic(b->received, offset >> TARGET_PAGE_BITS);
+    } else {
+        bitmap_set_bit(b->received, offset >> TARGET_PAGE_BITS);
+    }
+}
+
 /*
  * Memory that is zero already is only looked at: that gives anonymous memory the shared
  * zero page, and costs none.
@@ -183,19 +198,25 @@ static void place_zero(RamDest *rd, RamDestBlock *b, uint64_t offset)
 {
     uint8_t *host = b->rb->host + offset;
 
-    if ((rd->touch_zero || !page_is_hole(b, offset)) && !buffer_is_zero(host, PAGE_BYTES)) {
+    /* What is known of holes is not true for long while other threads write. */
+    if ((rd->touch_zero || rd->multifd || !page_is_hole(b, offset)) &&
+        !buffer_is_zero(host, PAGE_BYTES)) {
         memset(host, 0, PAGE_BYTES);
         b->hole_end = 0;
     }
-    bitmap_set_bit(b->received, offset >> TARGET_PAGE_BITS);
-    populate_zero_seen(rd->populator);
+    mark_received(rd, b, offset);
+    if (!rd->multifd) {
+        populate_zero_seen(rd->populator);
+    }
 }
 
 /* Data will be written at offset. */
 static void prepare(RamDest *rd, RamDestBlock *b, uint64_t offset)
 {
     b->hole_end = 0;
-    populate_for(rd->populator, &b->populate, offset);
+    if (!rd->multifd) {
+        populate_for(rd->populator, &b->populate, offset);
+    }
 }
 
 static bool place_page(RamDest *rd, RamDestBlock *b, uint64_t offset, Stream *s)
@@ -204,7 +225,7 @@ static bool place_page(RamDest *rd, RamDestBlock *b, uint64_t offset, Stream *s)
     if (!stream_get_bytes(s, b->rb->host + offset, PAGE_BYTES)) {
         return false;
     }
-    bitmap_set_bit(b->received, offset >> TARGET_PAGE_BITS);
+    mark_received(rd, b, offset);
     return true;
 }
 
@@ -394,10 +415,41 @@ static bool load_page(RamDest *rd, Stream *s, uint64_t word, Error **errp)
         return true;
     }
     /* What is buffered is copied; only what must be read anyway is read ahead. */
-    if (stream_buffered(s) < PAGE_BYTES && (guess = guess_pages(rd, b, offset)) >= GUESS_MIN - 1) {
+    if (!rd->multifd && stream_buffered(s) < PAGE_BYTES &&
+        (guess = guess_pages(rd, b, offset)) >= GUESS_MIN - 1) {
         return load_run(rd, b, offset, guess, s);
     }
     return place_page(rd, b, offset, s);
+}
+
+/* ---- marks of multifd ---- */
+
+/* All that was sent on the channels before this record is in place when it returns. */
+static bool multifd_flush(RamDest *rd, Error **errp)
+{
+    if (!rd->multifd) {
+        error_setg(errp, "the source uses multifd: turn it on here, too (MULTIFD_FLUSH)");
+        return false;
+    }
+    if (rd->mark == MULTIFD_MARK_UNKNOWN) {
+        rd->mark = MULTIFD_MARK_FLUSH;
+    }
+    return multifd_recv_sync(rd->multifd, errp);
+}
+
+/*
+ * EOS.  Sources since 8.1 have put a MULTIFD_FLUSH before the first one; with older ones each
+ * EOS of precopy is a mark.
+ */
+static bool end_of_section(RamDest *rd, Error **errp)
+{
+    if (rd->sink) {
+        return rd->sink->flush(rd->sink_opaque, errp);
+    }
+    if (rd->multifd && rd->mark == MULTIFD_MARK_UNKNOWN) {
+        rd->mark = MULTIFD_MARK_EOS;
+    }
+    return rd->mark != MULTIFD_MARK_EOS || multifd_recv_sync(rd->multifd, errp);
 }
 
 bool ram_load(RamDest *rd, Stream *s, const MigConfig *config, Error **errp)
@@ -416,11 +468,12 @@ bool ram_load(RamDest *rd, Stream *s, const MigConfig *config, Error **errp)
             unsigned flags = wire_ram_flags(word);
 
             if (flags & WIRE_RAM_EOS) {
-                return !rd->sink || rd->sink->flush(rd->sink_opaque, errp);
+                return end_of_section(rd, errp);
             }
-            if (flags & (WIRE_RAM_XBZRLE | WIRE_RAM_MULTIFD_FLUSH)) {
-                error_setg(&err, "%s is not supported: turn it off at the source",
-                           flags & WIRE_RAM_XBZRLE ? "XBZRLE" : "MULTIFD (MULTIFD_FLUSH)");
+            if (flags & WIRE_RAM_XBZRLE) {
+                error_setg(&err, "XBZRLE is not supported: turn it off at the source");
+            } else if (flags & WIRE_RAM_MULTIFD_FLUSH) {
+                good = multifd_flush(rd, &err);
             } else {
                 good = flags & WIRE_RAM_MEM_SIZE
                            ? load_block_list(rd, s, config, wire_ram_offset(word), &err)

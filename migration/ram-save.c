@@ -6,7 +6,8 @@
  *
  * A page goes ram_save_iterate -> dirty_next (or urgent_next) -> save_page -> stream.
  * Plain pages are not copied: the stream gathers them from guest memory when it is
- * written out.  Should the guest change one in between, the page is dirty again.
+ * written out.  Should the guest change one in between, the page is dirty again.  With
+ * multifd, precopy queues them for the channels in place of that (send_run).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -16,6 +17,7 @@
 
 #include "config.h"
 #include "journey.h"
+#include "multifd/multifd.h"
 #include "ram.h"
 #include "src-snapshot.h"
 #include "stream-internal.h"
@@ -71,6 +73,24 @@ uint64_t ram_block_gpa(const RAMBlock *rb)
     return f.gpa;
 }
 
+/*
+ * Everything queued for the multifd channels is in place at the destination before anything
+ * that follows in s.  A destination of before 8.1 takes the next EOS as the mark.
+ */
+static bool multifd_mark(Migration *m, Stream *s, Error **errp)
+{
+    if (!multifd_send_sync(m->multifd_send, errp)) {
+        return false;
+    }
+    m->ram->marked_wraps = m->ram->scan_wraps;
+    if (!m->config->multifd_flush_after_each_section) {
+        stream_put_be64(s, WIRE_RAM_MULTIFD_FLUSH);
+        /* The channels stand still over there until the mark is read. */
+        stream_flush(s);
+    }
+    return true;
+}
+
 bool ram_save_setup(Migration *m, Stream *s, Error **errp)
 {
     const MigConfig *config = m->config;
@@ -86,6 +106,9 @@ bool ram_save_setup(Migration *m, Stream *s, Error **errp)
         if (config->cap[MIG_CAP_X_IGNORE_SHARED]) {
             stream_put_be64(s, ram_block_gpa(rb));
         }
+    }
+    if (m->multifd_send && !multifd_mark(m, s, errp)) {
+        return false;
     }
     stream_put_be64(s, WIRE_RAM_EOS);
     return !stream_error(s, errp);
@@ -145,6 +168,65 @@ static void save_run(Migration *m, Stream *s, RamSourceBlock **last, const PageR
     }
 }
 
+/*
+ * Precopy with multifd.  Zero pages that the migration thread finds (for those who know no
+ * others) are records of the main channel.  A page is in a queue once between two marks: the
+ * scan comes to it again only behind its wrap.
+ */
+static bool save_run_multifd(Migration *m, Stream *s, const PageRun *run, Error **errp)
+{
+    RamSourceBlock *b = run->b;
+    uint64_t end = run->page + run->n, zero = 0;
+
+    if (m->ram->scan_wraps != m->ram->marked_wraps &&
+        !m->config->multifd_flush_after_each_section && !multifd_mark(m, s, errp)) {
+        return false;
+    }
+    for (uint64_t page = run->page, n; page < end; page += n) {
+        for (n = 0; page + n < end; n++) {
+            if (m->detect_zero && page_is_zero(b->rb->host + ((page + n) << TARGET_PAGE_BITS))) {
+                break;
+            }
+        }
+        if (n && !multifd_send_pages(m->multifd_send, b, page, n, errp)) {
+            return false;
+        }
+        if (page + n < end) {
+            save_page(m, s, &m->ram->last_sent, b, page + n);
+            journey_mark(&b->journey[page + n], false, false, true);
+            zero++;
+            n++;
+        }
+    }
+    stat_add(m->stats.zero_pages, zero);
+    if (b->sent) {
+        bitmap_set(b->sent, run->page, run->n);
+    }
+    uint64_t bytes = multifd_send_take_bytes(m->multifd_send);
+    stat_add(m->stats.multifd_bytes, bytes);
+    stream_rate_account(s, bytes);
+    return true;
+}
+
+static bool send_run(Migration *m, Stream *s, const PageRun *run, Error **errp)
+{
+    if (m->multifd_send && !m->in_postcopy) {
+        return save_run_multifd(m, s, run, errp);
+    }
+    save_run(m, s, &m->ram->last_sent, run);
+    return true;
+}
+
+/* All that this section has queued is with the destination when it has read the section's EOS. */
+static bool section_mark(Migration *m, Stream *s, bool last, Error **errp)
+{
+    if (!m->multifd_send || m->in_postcopy ||
+        !(last || m->config->multifd_flush_after_each_section)) {
+        return true;
+    }
+    return multifd_mark(m, s, errp);
+}
+
 /* The next run: what the destination waits for, else what the scan finds. */
 static bool next_run(Migration *m, uint64_t max, PageRun *ret_run)
 {
@@ -169,13 +251,15 @@ bool ram_save_iterate(Migration *m, Stream *s, Error **errp)
         if (limited ? !urgent_next(m->ram, &run) : !next_run(m, MIN(max, allowed), &run)) {
             break;
         }
-        save_run(m, s, &m->ram->last_sent, &run);
-        if (m->snapshot && !snapshot_release(m, &run, errp)) {
+        if (!send_run(m, s, &run, errp) || (m->snapshot && !snapshot_release(m, &run, errp))) {
             return false;
         }
         if (host_clock_ns() >= end_ns) {
             break;
         }
+    }
+    if (!section_mark(m, s, false, errp)) {
+        return false;
     }
     stream_put_be64(s, WIRE_RAM_EOS);
     return !stream_error(s, errp);
@@ -186,7 +270,12 @@ bool ram_save_complete(Migration *m, Stream *s, Error **errp)
     PageRun run;
 
     while (!stream_error(s, NULL) && !migration_cancelled(m) && next_run(m, RUN_PAGES, &run)) {
-        save_run(m, s, &m->ram->last_sent, &run);
+        if (!send_run(m, s, &run, errp)) {
+            return false;
+        }
+    }
+    if (!section_mark(m, s, true, errp)) {
+        return false;
     }
     stream_put_be64(s, WIRE_RAM_EOS);
     return !stream_error(s, errp);

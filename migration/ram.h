@@ -24,7 +24,8 @@ typedef struct RamSourceBlock {
     unsigned long *dirty;      /* [B] 1: to be sent */
     unsigned long *protect;    /* [B] a bit a chunk: dirty_log_clear() it before reading; NULL */
     unsigned long *sent;       /* [m] 1: sent at least once; NULL unless postcopy-ram (sentmap) */
-    uint8_t *journey;          /* [m] a byte a page, journey.h; main thread: after `thread` ended */
+    uint8_t *journey;          /* a byte a page, journey.h: [m], or the multifd channel that has
+                                  the page; main thread: after `thread` ended */
     unsigned long *received;   /* recovery: what the destination says it has; the return-path thread's
                                   until it has counted it, then [m]; NULL: nothing said */
 } RamSourceBlock;
@@ -51,6 +52,8 @@ struct RamSource {
     int hinted;                /* [a] the scan is to go on from the next two; changed under [B] */
     unsigned hint_block;       /* [B] */
     uint64_t hint_page;        /* [B] */
+    uint64_t scan_wraps;       /* [m] times that the scan went on from the first block */
+    uint64_t marked_wraps;     /* [m] scan_wraps at the last multifd mark */
     RamSourceBlock *last_sent; /* [m] block that a CONTINUE record means; NULL: none */
     /* requests of the destination: ram-urgent.c, under its own lock */
     GMutex urgent_lock;
@@ -160,7 +163,8 @@ typedef struct RamDestBlock {
                                   since the hole that ends there was found; 0: not known */
     /*
      * 1: the page holds what the source sent.  [i] and not atomic until
-     * POSTCOPY_LISTEN; afterwards the rules of postcopy-ram/pmi.h.
+     * POSTCOPY_LISTEN (with multifd: atomic, the channels set bits as well); afterwards the
+     * rules of postcopy-ram/pmi.h.
      */
     unsigned long *received;
 } RamDestBlock;
@@ -169,9 +173,12 @@ struct RamDest {
     RamDestBlock *blocks;      /* [c] every migratable block, list order */
     unsigned n_blocks;         /* [c] */
     RamDestBlock *last;        /* [i] block that CONTINUE means on the main channel */
+    MultifdRecv *multifd;      /* [c] NULL: none; its channels write pages, too */
+    enum { MULTIFD_MARK_UNKNOWN, MULTIFD_MARK_FLUSH, MULTIFD_MARK_EOS } mark; /* [i] */
     bool touch_zero;           /* [c] postcopy-ram: a zero page must become present as well */
     uint64_t guess;            /* [i] pages to read ahead straight into guest memory */
     Populator *populator;      /* [c] */
+    GMutex populate_lock;      /* multifd: who populates acts as the reader's thread */
     const PageSink *sink;      /* [i] NULL: precopy, pages are written in place */
     void *sink_opaque;
 };

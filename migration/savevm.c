@@ -145,6 +145,10 @@ bool savevm_iterate(Migration *m, Error **errp)
             return false;
         }
     }
+    if (m->multifd_send) {
+        /* The end of a section may be what an old destination's channels wait for. */
+        stream_flush(m->out);
+    }
     return !stream_error(m->out, errp);
 }
 

@@ -17,6 +17,7 @@
 #include "globalstate.h"
 #include "hw/core/machine.h"
 #include "monitor/monitor.h"
+#include "multifd/multifd.h"
 #include "postcopy-ram/postcopy.h"
 #include "postcopy-ram/preempt.h"
 #include "ram.h"
@@ -99,6 +100,11 @@ bool src_connect(Migration *m, Error **errp)
             return false;
         }
         m->return_path = return_path_start(m);
+    }
+    if (m->config->cap[MIG_CAP_MULTIFD]) {
+        /* Behind the main one: old destinations tell connections apart by their order. */
+        migration_set_multifd_send(m, multifd_send_new(m));
+        return multifd_send_connect(m->multifd_send, errp);
     }
     return true;
 }
@@ -362,6 +368,9 @@ static bool hear_and_close(Migration *m, Error **errp)
     }
     rates_account(m);
     if (m->return_path && !return_path_join(m->return_path, errp)) {
+        return false;
+    }
+    if (m->multifd_send && !multifd_send_finish(m->multifd_send, errp)) {
         return false;
     }
     return stream_close(m->out, errp);

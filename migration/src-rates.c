@@ -21,9 +21,15 @@
 #define SETTLED_BYTES (256 * KiB)
 #define SETTLE_ROUNDS 6
 
+/* By all channels. */
+static uint64_t sent_bytes(const Migration *m)
+{
+    return stream_bytes(m->out) + stat_get(m->stats.multifd_bytes);
+}
+
 void rates_account(Migration *m)
 {
-    uint64_t now = stream_bytes(m->out);
+    uint64_t now = sent_bytes(m);
     uint64_t fresh = now - m->rates.accounted;
 
     m->rates.accounted = now;
@@ -66,7 +72,7 @@ void rates_update(Migration *m)
     update_dirty_rate(m, now);
     if (!r->window_start_ns) {
         r->window_start_ns = now;
-        r->window_bytes = stream_bytes(m->out);
+        r->window_bytes = sent_bytes(m);
         return;
     }
     ns = now - r->window_start_ns;
@@ -74,7 +80,7 @@ void rates_update(Migration *m)
     if (ns <= 0 || (ns < WINDOW_NS && r->windows)) {
         return;
     }
-    bytes = stream_bytes(m->out) - r->window_bytes;
+    bytes = sent_bytes(m) - r->window_bytes;
     pages = m->stats.normal_pages + m->stats.zero_pages;
     r->bytes_per_ms = bytes * 1000000.0 / ns;
     stat_set(m->stats.mbps_x1000, (uint64_t)(bytes * 8.0 * 1000.0 * 1000.0 / ns));
@@ -88,7 +94,7 @@ void rates_update(Migration *m)
     }
     r->windows++;
     r->window_start_ns = now;
-    r->window_bytes = stream_bytes(m->out);
+    r->window_bytes = sent_bytes(m);
     r->window_pages = pages;
     trace_migration_rate((uint64_t)(r->bytes_per_ms * 1000), ram_dirty_bytes(m->ram),
                          rates_threshold(m));

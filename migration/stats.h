@@ -20,6 +20,7 @@ typedef struct MigStats {
     uint64_t pages_per_second;
     uint64_t mbps_x1000;           /* megabits/s times 1000 */
     uint64_t expected_downtime_ms;
+    uint64_t multifd_bytes;        /* of the three classes: sent on multifd channels */
     uint64_t postcopy_requests;    /* return-path thread */
     /* times, host_clock_ms() */
     int64_t start_ms, setup_end_ms, stop_ms, end_ms; /* 0: not reached yet */

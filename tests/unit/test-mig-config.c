@@ -52,7 +52,7 @@ static void test_capabilities(void)
     static const MigCap works[] = {
         MIG_CAP_EVENTS, MIG_CAP_POSTCOPY_RAM, MIG_CAP_RETURN_PATH,
         MIG_CAP_PAUSE_BEFORE_SWITCHOVER, MIG_CAP_POSTCOPY_BLOCKTIME, MIG_CAP_LATE_BLOCK_ACTIVATE,
-        MIG_CAP_X_IGNORE_SHARED, MIG_CAP_VALIDATE_UUID,
+        MIG_CAP_X_IGNORE_SHARED, MIG_CAP_VALIDATE_UUID, MIG_CAP_MULTIFD,
         MIG_CAP_AUTO_CONVERGE, MIG_CAP_SWITCHOVER_ACK, MIG_CAP_DIRTY_LIMIT,
         MIG_CAP_BACKGROUND_SNAPSHOT,
         MIG_CAP_POSTCOPY_PREEMPT,
@@ -90,12 +90,12 @@ static void test_all_or_nothing(void)
 {
     g_autoptr(MigSettings) s = mig_settings_new();
 
-    assert_refused(caps(s, false, { MIG_CAP_EVENTS, true }, { MIG_CAP_MULTIFD, true }),
-                   "'multifd' is not supported");
+    assert_refused(caps(s, false, { MIG_CAP_EVENTS, true }, { MIG_CAP_X_COLO, true }),
+                   "'x-colo' is not supported");
     g_assert_false(mig_settings_get(s)->cap[MIG_CAP_EVENTS]);
     /* The result counts, not the way: the last word on a capability is the one. */
-    assert_ok(caps(s, false, { MIG_CAP_MULTIFD, true }, { MIG_CAP_EVENTS, true },
-                   { MIG_CAP_MULTIFD, false }));
+    assert_ok(caps(s, false, { MIG_CAP_X_COLO, true }, { MIG_CAP_EVENTS, true },
+                   { MIG_CAP_X_COLO, false }));
     g_assert_true(mig_settings_get(s)->cap[MIG_CAP_EVENTS]);
     assert_refused(caps(s, true, { MIG_CAP_EVENTS, false }), "in progress");
     g_assert_true(mig_settings_get(s)->cap[MIG_CAP_EVENTS]);
@@ -223,7 +223,7 @@ static void test_special(void)
     assert_refused(params(s, false, { .param = MIG_PARAM_X_RDMA_CHUNK_SIZE, .num = 3 << 20 }),
                    "power of two");
     assert_refused(params(s, false, { .param = MIG_PARAM_MULTIFD_COMPRESSION,
-                                      .num = MIG_COMPRESSION_ZSTD }), "'zstd' is not supported");
+                                      .num = MIG_COMPRESSION_QPL }), "'qpl' is not supported");
     assert_refused(params(s, false, { .param = MIG_PARAM_MODE, .num = MIG_MODE_CPR_TRANSFER }),
                    "'cpr-transfer' is not supported");
     assert_refused(params(s, false, { .param = MIG_PARAM_DIRECT_IO, .num = 1 }), "direct-io");
@@ -341,7 +341,7 @@ static void test_globals(void)
     g_assert_cmpuint(c->clear_bitmap_shift, ==, 20);
     assert_refused(global(s, "x-clear-bitmap-shift", "5"), "from 6 to 31");
     assert_refused(global(s, "send-section-footer", "often"), "on or off");
-    assert_refused(global(s, "x-multifd", "on"), "'multifd' is not supported");
+    assert_refused(global(s, "x-colo", "on"), "'x-colo' is not supported");
     assert_refused(global(s, "x-multifd", "1x"), "on or off");
     assert_refused(global(s, "colour", "red"), "no property 'colour'");
 }

@@ -1,0 +1,196 @@
+/*
+ * The destination's connections: the main channel and multifd's, in whatever order they come.
+ *
+ * Belongs to the main thread, machine lock held.  A connection that may be one of several
+ * kinds waits, without holding anybody up, until its first four bytes can be looked at (they
+ * stay in the socket).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "dst-channels.h"
+
+#include <glib-unix.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "config.h"
+#include "io/tls.h"
+#include "multifd/multifd.h"
+#include "ram.h"
+#include "stream-internal.h"
+#include "util/log.h"
+#include "util/util.h"
+#include "wire.h"
+
+#define FIRST_BYTES 4
+/* Fewer than four of them have come: look again. */
+#define AGAIN_MS 5
+
+/* A connection that has not said what it is. */
+typedef struct Undecided {
+    Migration *m;
+    IOChannel *ioc;
+    guint source; /* GLib source */
+} Undecided;
+
+DstChannelKind dst_channel_kind(const uint8_t *first, bool have_main, unsigned missing,
+                                bool preempt)
+{
+    uint32_t magic = first ? wire_get_be32(first)
+                           : have_main ? WIRE_MULTIFD_MAGIC : WIRE_FILE_MAGIC;
+
+    if (have_main && !missing) {
+        return preempt ? DST_CHANNEL_PREEMPT : DST_CHANNEL_EXTRA;
+    }
+    switch (magic) {
+    case WIRE_FILE_MAGIC:
+        return have_main ? DST_CHANNEL_EXTRA : DST_CHANNEL_MAIN;
+    case WIRE_MULTIFD_MAGIC:
+        return missing ? DST_CHANNEL_MULTIFD : DST_CHANNEL_EXTRA;
+    default:
+        return DST_CHANNEL_STRANGER;
+    }
+}
+
+/* The first connection: options are frozen, and there is a place for what comes. */
+static void begin(Migration *m)
+{
+    if (m->config) {
+        return;
+    }
+    m->config = mig_config_freeze(mig_settings());
+    m->ram_dest = ram_dest_new(m->config);
+    m->load = loadvm_new();
+    if (m->config->cap[MIG_CAP_MULTIFD]) {
+        MultifdRecv *mr = multifd_recv_new(m);
+
+        g_mutex_lock(&m->error_lock);
+        m->multifd_recv = m->ram_dest->multifd = mr;
+        g_mutex_unlock(&m->error_lock);
+    }
+}
+
+static unsigned missing(const Migration *m)
+{
+    return m->multifd_recv ? multifd_recv_missing(m->multifd_recv) : 0;
+}
+
+static bool preempt_missing(const Migration *m)
+{
+    return m->config->cap[MIG_CAP_POSTCOPY_PREEMPT] && !m->urgent_channel;
+}
+
+static void start_main(Migration *m, IOChannel *ioc)
+{
+    io_channel_set_name(ioc, "migration-main");
+    if (io_channel_tls_creds(ioc)) {
+        m->tls_creds = tls_creds_ref(io_channel_tls_creds(ioc));
+    }
+    m->in = stream_new_input(ioc);
+    migration_set_channel(m, ioc);
+    m->thread = thread_start("incoming", dst_main, m);
+}
+
+static void decide(Migration *m, IOChannel *ioc, const uint8_t *first)
+{
+    switch (dst_channel_kind(first, m->channel, missing(m), preempt_missing(m))) {
+    case DST_CHANNEL_MAIN:
+        start_main(m, ioc);
+        break;
+    case DST_CHANNEL_MULTIFD:
+        multifd_recv_add(m->multifd_recv, ioc);
+        break;
+    case DST_CHANNEL_PREEMPT:
+        io_channel_set_name(ioc, "migration-preempt");
+        migration_set_urgent_channel(m, ioc);
+        src_wake(m); /* whoever is to load the package may wait for this */
+        break;
+    case DST_CHANNEL_EXTRA:
+        warn_report("one more connection to %s was closed: it has all its channels already",
+                    m->uri);
+        io_channel_unref(ioc);
+        break;
+    case DST_CHANNEL_STRANGER:
+        warn_report("a connection to %s was closed: it starts with 0x%08x, which is no channel of "
+                    "a migration", m->uri, wire_get_be32(first));
+        io_channel_unref(ioc);
+        break;
+    }
+    if (m->channel && !missing(m) && !preempt_missing(m) && m->listener) {
+        mig_listener_free(g_steal_pointer(&m->listener));
+    }
+}
+
+static void undecided_free(Undecided *u)
+{
+    u->m->undecided = g_slist_remove(u->m->undecided, u);
+    io_channel_unref(u->ioc);
+    g_free(u);
+}
+
+static gboolean on_first_bytes(gint fd, GIOCondition cond, gpointer opaque);
+
+static gboolean on_again(gpointer opaque)
+{
+    Undecided *u = opaque;
+
+    u->source = g_unix_fd_add(u->ioc->fd_in, G_IO_IN | G_IO_HUP | G_IO_ERR, on_first_bytes, u);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_first_bytes(gint fd, GIOCondition cond, gpointer opaque)
+{
+    Undecided *u = opaque;
+    uint8_t first[FIRST_BYTES];
+    ssize_t n = recv(fd, first, sizeof(first), MSG_PEEK | MSG_DONTWAIT);
+
+    if (n == FIRST_BYTES) {
+        decide(u->m, g_steal_pointer(&u->ioc), first);
+        undecided_free(u);
+    } else if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) {
+        u->source = g_timeout_add(AGAIN_MS, on_again, u);
+    } else {
+        warn_report("a connection to %s ended before it said anything", u->m->uri);
+        undecided_free(u);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+void dst_channels_accepted(IOChannel *ioc, void *opaque)
+{
+    Migration *m = opaque;
+    Undecided *u;
+
+    begin(m);
+    /* Nothing to tell apart, or nothing to look at (TLS). */
+    if (!missing(m) || strcmp(ioc->klass->name, "socket")) {
+        decide(m, ioc, NULL);
+        return;
+    }
+    u = g_new0(Undecided, 1);
+    u->m = m;
+    u->ioc = ioc;
+    m->undecided = g_slist_prepend(m->undecided, u);
+    on_again(u);
+}
+
+void dst_channels_failed_bh(void *opaque)
+{
+    Migration *m = opaque;
+
+    if (!m->channel && m->listener) {
+        mig_listener_free(g_steal_pointer(&m->listener));
+        dst_channels_clear(m);
+        dst_finish(m, NULL);
+    }
+}
+
+void dst_channels_clear(Migration *m)
+{
+    while (m->undecided) {
+        Undecided *u = m->undecided->data;
+
+        g_source_remove(u->source);
+        undecided_free(u);
+    }
+}
