@@ -31,6 +31,7 @@
 #include "system/dirty.h"
 #include "system/machine-lock.h"
 #include "trace/migration.h"
+#include "util/sched.h"
 #include "util/util.h"
 #include "wire.h"
 
@@ -420,6 +421,9 @@ static bool postcopy(Migration *m, Error **errp)
     Error *err = NULL;
     bool going = postcopy_switch(m, &err);
 
+    if (m->preempt) {
+        sched_set_background(); /* what somebody waits for goes another way now */
+    }
     while (!going || !postcopy_send(m, &err)) {
         if (migration_cancelled(m) || postcopy_source_take_back(m)) {
             error_propagate(errp, err);

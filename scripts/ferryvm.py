@@ -117,6 +117,14 @@ class VM:
     def send_serial(self, text):
         self.serial.send(text)
 
+    def wait_status(self, status, timeout=60, interval=0.005):
+        """Until the migration is in this state."""
+        deadline = time.monotonic() + timeout
+        while (now := self.qmp.cmd('query-migrate').get('status')) != status:
+            if now in ('failed', 'completed') or time.monotonic() > deadline:
+                raise QMPError(f'{self.name}: the migration is {now}, not {status} {self.stderr()}')
+            time.sleep(interval)
+
     def rss_kib(self):
         with open(f'/proc/{self.proc.pid}/smaps_rollup', encoding='ascii') as f:
             for line in f:

@@ -10,8 +10,18 @@
 
 #include <linux/sched.h>
 #include <linux/sched/types.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* Weight 110 of 1024. */
+#define BACKGROUND_NICE 10
+
+void sched_set_background(void)
+{
+    /* On Linux the caller's thread; to be nicer is always allowed. */
+    setpriority(PRIO_PROCESS, 0, BACKGROUND_NICE);
+}
 
 bool sched_set_slice(int tid, int64_t slice_ns)
 {

@@ -18,6 +18,7 @@
 #include "trace/migration.h"
 #include "util/bitmap.h"
 #include "util/log.h"
+#include "util/sched.h"
 #include "util/util.h"
 
 /* The source says that this is all: then nothing may be missing. */
@@ -126,8 +127,12 @@ static void *listen_thread(void *opaque)
     PostcopyDest *pd = opaque;
     Error *err = NULL;
     PlaceCounts counts;
-    bool over = read_streams(pd, &err);
+    bool over;
 
+    if (pd->preempt) {
+        sched_set_background(); /* what somebody waits for goes another way */
+    }
+    over = read_streams(pd, &err);
     postcopy_pause_end(pd);
     counts = place_counts(pd->placer);
     trace_postcopy_listen_end(counts.pages, counts.zero_pages, counts.ioctls, counts.urgent);

@@ -47,6 +47,42 @@ static long free_pages(void)
     return strtol(at + strlen("HugePages_Free:"), NULL, 10);
 }
 
+/* Break the connection, again and again; what had come of a page in part is sent again. */
+static void break_and_mend(GuestVm *from, GuestVm *to)
+{
+    g_autofree char *path = g_build_filename(to->dir, "again", NULL);
+
+    for (unsigned i = 0; i < 2; i++) {
+        qtest_qmp_ok(i ? to->s : from->s, "migrate-pause", NULL);
+        mig_wait_status(from, "postcopy-paused");
+        mig_wait_status(to, "postcopy-paused");
+        qtest_qmp_ok(to->s, "migrate-recover", "{'uri': 'unix:%s'}", path);
+        qtest_qmp_ok(from->s, "migrate", "{'uri': 'unix:%s', 'resume': true}", path);
+        mig_wait_status(from, "postcopy-active");
+        mig_wait_status(to, "postcopy-active");
+    }
+}
+
+/* Postcopy by a connection that breaks, with or without a preempt channel. */
+static void broken_postcopy(GuestVm *from, GuestVm *to, bool preempt)
+{
+    const char *second = preempt ? "postcopy-preempt" : NULL;
+
+    mig_set_caps(from, "postcopy-ram", second, NULL);
+    mig_set_caps(to, "postcopy-ram", second, NULL);
+    mig_set_limits(from, 8 << 20, 1);
+    mig_set_parameter(from, "max-postcopy-bandwidth", 2 << 20);
+    mig_start(from, to, MIG_UNIX, false);
+    mig_wait_status(from, "active");
+    qtest_qmp_ok(from->s, "migrate-start-postcopy", NULL);
+    mig_wait_status(from, "postcopy-active");
+    mig_wait_status(to, "postcopy-active");
+    break_and_mend(from, to);
+    mig_set_parameter(from, "max-postcopy-bandwidth", 0);
+    mig_wait_status(from, "completed");
+    mig_wait_status(to, "completed");
+}
+
 /* One more for each: an incomplete page is put together apart. */
 static void test_huge(const void *postcopy)
 {
@@ -64,7 +100,9 @@ static void test_huge(const void *postcopy)
     }
     from = guest_start(&config);
     to = guest_start_incoming(&config);
-    if (postcopy) {
+    if (postcopy && strcmp(postcopy, "postcopy")) {
+        broken_postcopy(from, to, !strcmp(postcopy, "preempt"));
+    } else if (postcopy) {
         mig_postcopy_requests(from, to, MIG_UNIX, false, 1);
     } else {
         mig_precopy(from, to, MIG_UNIX, false);
@@ -117,6 +155,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_data_func("/hugetlb/precopy", NULL, test_huge);
     g_test_add_data_func("/hugetlb/postcopy", "postcopy", test_huge);
+    g_test_add_data_func("/hugetlb/postcopy/recover", "recover", test_huge);
+    g_test_add_data_func("/hugetlb/postcopy/preempt-recover", "preempt", test_huge);
     g_test_add_func("/hugetlb/mixed", test_mixed);
     return g_test_run();
 }
