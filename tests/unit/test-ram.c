@@ -423,6 +423,51 @@ static void test_populate_trim(void)
     g_assert_cmpuint(resident_kib(main_block), <=, 6 * 1024);
 }
 
+static unsigned mappings(const RAMBlock *rb)
+{
+    g_autofree char *text = NULL;
+    g_auto(GStrv) lines = NULL;
+    unsigned long from, to;
+    unsigned n = 0;
+
+    g_assert_true(g_file_get_contents("/proc/self/maps", &text, NULL, NULL));
+    lines = g_strsplit(text, "\n", -1);
+    for (char **l = lines; *l; l++) {
+        n += sscanf(*l, "%lx-%lx ", &from, &to) == 2 &&
+             from < (unsigned long)rb->host + rb->used_length && to > (unsigned long)rb->host;
+    }
+    return n;
+}
+
+/*
+ * Regions come in any order and get different kinds of pages; the block must become one
+ * mapping again all the same, because userfaultfd places no range that spans two.
+ */
+static void test_populate_one_mapping(void)
+{
+    static const unsigned order[] = { 20, 3, 21, 10, 4, 5, 11, 12, 22, 30, 6, 23 };
+    const size_t size = 64 * MiB;
+    RAMBlock rb = { .idstr = "b", .fd = -1, .used_length = size, .page_size = PAGE };
+    Populator *p = populator_new();
+    PopulateBlock b;
+
+    rb.host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    g_assert_true(rb.host != MAP_FAILED);
+    populate_block_init(&b, &rb, true);
+    for (unsigned i = 0; i < G_N_ELEMENTS(order); i++) {
+        populate_for(p, &b, order[i] * POPULATE_REGION);
+    }
+    populator_stop(p);
+    if (mappings(&rb) == 1) {
+        g_test_skip("this kernel takes no advice on huge pages, or no region was populated");
+    }
+    madvise(rb.host, size, MADV_NOHUGEPAGE);
+    g_assert_cmpuint(mappings(&rb), ==, 1);
+    populator_free(p);
+    populate_block_clear(&b);
+    munmap(rb.host, size);
+}
+
 /* ---- hostile records ---- */
 
 typedef struct Record {
@@ -668,6 +713,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ram/hostile/list", test_hostile_list);
     g_test_add_func("/ram/cuts", test_cuts);
     g_test_add_func("/ram/populate-trim", test_populate_trim);
+    g_test_add_func("/ram/populate-one-mapping", test_populate_one_mapping);
     g_test_add_func("/ram/populate-choice", test_populate_choice);
     g_test_add_func("/ram/drop-unreceived", test_drop_unreceived);
     return g_test_run();
