@@ -96,6 +96,8 @@ static void recover(const char *from, const char *from_args, const char *to, con
         migration_wait_status(p.to, "postcopy-recover");
         migration_wait_status(p.from, "postcopy-active");
         migration_wait_status(p.to, "postcopy-active");
+        /* A stock source that is broken again the moment it is mended may never come back. */
+        pair_check_page(p.to, PAIR_PAGES - 7 - i);
     }
     p.reads = 16;
     pair_read_and_finish(&p);

@@ -299,6 +299,20 @@ static void test_preempt_pause(void)
     cut_free(&c);
 }
 
+/* Broken again the moment it is mended, on either side, with nothing sent in between. */
+static void test_at_once(gconstpointer preempt)
+{
+    Cut c = cut_new_with("", preempt != NULL);
+
+    for (unsigned i = 0; i < 8; i++) {
+        qtest_qmp_ok(i % 2 ? c.p.to : c.p.from, "migrate-pause", NULL);
+        wait_paused(&c);
+        recover(&c);
+    }
+    pair_read_and_finish(&c.p);
+    cut_free(&c);
+}
+
 /* Each direction of both connections ends after so many bytes. */
 static void test_preempt_handshake(void)
 {
@@ -405,6 +419,8 @@ int main(int argc, char **argv)
     g_test_add_func("/recover/cuts", test_cuts);
     g_test_add_func("/recover/handshake", test_handshake);
     g_test_add_func("/recover/no-listener", test_no_listener);
+    g_test_add_data_func("/recover/at-once", NULL, test_at_once);
+    g_test_add_data_func("/recover/preempt/at-once", "preempt", test_at_once);
     g_test_add_func("/recover/preempt/pause", test_preempt_pause);
     g_test_add_func("/recover/preempt/handshake", test_preempt_handshake);
     g_test_add_func("/recover/preempt/breaks", test_preempt_breaks);
