@@ -35,7 +35,6 @@ static const struct {
       "a page that is skipped could not be requested" },
     { MIG_CAP_DIRTY_LIMIT, MIG_CAP_AUTO_CONVERGE,
       "each of them slows the guest down in its own way" },
-    { MIG_CAP_POSTCOPY_RAM, MIG_CAP_MULTIFD, "this build cannot move on from one to the other" },
 };
 
 /* A snapshot has no other side and no second pass: these have no meaning in it. */

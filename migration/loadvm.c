@@ -15,6 +15,7 @@
 
 #include "config.h"
 #include "hw/core/machine.h"
+#include "multifd/multifd.h"
 #include "postcopy-ram/postcopy.h"
 #include "postcopy-ram/preempt.h"
 #include "return-path.h"
@@ -247,6 +248,9 @@ static bool cmd_advise(Migration *m, CommandArgs *a, Error **errp)
 
 static bool cmd_listen(Migration *m, CommandArgs *a, Error **errp)
 {
+    if (m->multifd_recv && !multifd_recv_no_more_pages(m->multifd_recv, errp)) {
+        return false;
+    }
     return postcopy_dest_listen(m, errp);
 }
 

@@ -183,6 +183,8 @@ void savevm_send_packaged(Stream *s, const void *blob, size_t len);
 bool savevm_setup(Migration *m, Error **errp);
 /* One SECTION_PART of every live thing that has something to send. */
 bool savevm_iterate(Migration *m, Error **errp);
+/* A PART that ends precopy, of those that need one before the switch to postcopy. */
+bool savevm_prepare_postcopy(Migration *m, Error **errp);
 /*
  * SECTION_END of live things.  `postcopied`: false takes those that are not left for
  * postcopy (all, in precopy), true takes the rest, at the end of postcopy.

@@ -110,6 +110,7 @@ static bool ram_load_section(Migration *m, Stream *s, int version_id, Error **er
 }
 
 static const LiveOps ram_ops = {
+    .prepare_postcopy = ram_save_prepare_postcopy,
     .setup = ram_save_setup, .iterate = ram_save_iterate, .complete = ram_save_complete,
     .can_postcopy = ram_can_postcopy, .load = ram_load_section,
 };

@@ -265,6 +265,15 @@ bool ram_save_iterate(Migration *m, Stream *s, Error **errp)
     return !stream_error(s, errp);
 }
 
+bool ram_save_prepare_postcopy(Migration *m, Stream *s, Error **errp)
+{
+    if (!section_mark(m, s, true, errp)) {
+        return false;
+    }
+    stream_put_be64(s, WIRE_RAM_EOS);
+    return !stream_error(s, errp);
+}
+
 bool ram_save_complete(Migration *m, Stream *s, Error **errp)
 {
     PageRun run;

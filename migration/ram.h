@@ -112,6 +112,11 @@ bool ram_block_ignored(const RAMBlock *rb, const MigConfig *config);
 bool ram_save_setup(Migration *m, Stream *s, Error **errp);
 /* Body of a PART section: pages until the rate limit, 50 ms or nothing dirty; and EOS. */
 bool ram_save_iterate(Migration *m, Stream *s, Error **errp);
+/*
+ * Body of the PART before the switch to postcopy, with multifd: everything that its channels
+ * have is in place when its EOS has been read.
+ */
+bool ram_save_prepare_postcopy(Migration *m, Stream *s, Error **errp);
 /* Body of the END section: all that is dirty (precopy: machine stopped), and EOS. */
 bool ram_save_complete(Migration *m, Stream *s, Error **errp);
 /*

@@ -371,7 +371,10 @@ static bool hear_and_close(Migration *m, Error **errp)
     if (m->return_path && !return_path_join(m->return_path, errp)) {
         return false;
     }
-    if (m->multifd_send && !multifd_send_finish(m->multifd_send, errp)) {
+    /* In postcopy the channels have nothing left to do, and may have broken with the main one. */
+    if (m->multifd_send && m->in_postcopy) {
+        multifd_send_finish(m->multifd_send, NULL);
+    } else if (m->multifd_send && !multifd_send_finish(m->multifd_send, errp)) {
         return false;
     }
     return stream_close(m->out, errp);

@@ -33,6 +33,7 @@ typedef struct RecvChannel {
     MultifdHeader header;     /* [t] */
     uint8_t raw[MULTIFD_HEADER_LEN]; /* [t] the header that is being read ... */
     size_t have;              /* [t] ... and how much of it is there */
+    bool late;                /* [t] pages came when none may come */
     uint64_t packets;         /* [t] so far: where, in messages */
     int id;                   /* [Q] the source's number; -1: has not said it */
     bool synced;              /* [Q] waits for the main channel's mark */
@@ -192,13 +193,12 @@ static bool channel_pages(RecvChannel *c, Error **errp)
     uint8_t *pages[MULTIFD_PAGES];
     RamDest *rd = c->mr->m->ram_dest;
     RamDestBlock *b;
-    bool late;
 
     g_mutex_lock(&c->mr->lock);
-    late = c->mr->no_more;
+    c->late = c->mr->no_more;
     c->uncovered = true;
     g_mutex_unlock(&c->mr->lock);
-    if (late) {
+    if (c->late) {
         error_setg(errp, "pages come when all must be here already");
         return false;
     }
@@ -264,7 +264,8 @@ static void channel_failed(RecvChannel *c, Error *err)
     bool quit;
 
     g_mutex_lock(&mr->lock);
-    quit = mr->quit;
+    /* With all pages here a channel may break; in postcopy that must not touch the main one. */
+    quit = mr->quit || (mr->no_more && !c->late);
     g_mutex_unlock(&mr->lock);
     if (quit) {
         g_error_free(err);

@@ -136,6 +136,10 @@ bool postcopy_switch(Migration *m, Error **errp)
 {
     g_autoptr(Stream) package = NULL;
 
+    /* From now on pages go on the main channel only. */
+    if (m->multifd_send && !savevm_prepare_postcopy(m, errp)) {
+        return false;
+    }
     m->in_postcopy = true;
     g_clear_object(&m->vmdesc); /* the destination reads nothing behind the end of postcopy */
     ram_dirty_guest_gone(m->ram);

@@ -67,6 +67,30 @@ static void test_guest(const void *opaque)
     guest_quit(to);
 }
 
+/* Pages of precopy come on the channels, those of postcopy on the main or the preempt channel. */
+static void test_postcopy(const void *preempt)
+{
+    GuestConfig config = { .accel = "kvm" };
+    GuestVm *from, *to;
+
+    if (guest_skip_accel("kvm")) {
+        return;
+    }
+    from = guest_start(&config);
+    to = guest_start_incoming(&config);
+    set_up(from->s, "none", 2);
+    set_up(to->s, "none", 2);
+    if (preempt) {
+        mig_set_caps(from, "postcopy-ram", "postcopy-preempt", NULL);
+        mig_set_caps(to, "postcopy-ram", "postcopy-preempt", NULL);
+    }
+    mig_postcopy(from, to, MIG_UNIX, false);
+    g_assert_cmpint(mig_ram_stat(from, "multifd-bytes"), >, 1 << 16);
+    guest_verify(to);
+    guest_quit(from);
+    guest_quit(to);
+}
+
 /* ---- recorded channels, in any order ---- */
 
 static int connect_to(const char *path)
@@ -295,6 +319,8 @@ int main(int argc, char **argv)
         g_autofree char *name = g_strdup_printf("/migration/multifd/guest/%s", cases[i].name);
         g_test_add_data_func(name, &cases[i], test_guest);
     }
+    g_test_add_data_func("/migration/multifd/postcopy/plain", NULL, test_postcopy);
+    g_test_add_data_func("/migration/multifd/postcopy/preempt", "", test_postcopy);
     g_test_add_data_func("/migration/multifd/recorded/sections", "qemu72", test_recorded);
     g_test_add_data_func("/migration/multifd/recorded/rounds", "qemu111", test_recorded);
     g_test_add_func("/migration/multifd/bad/channel-ends", test_channel_ends);
