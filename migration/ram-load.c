@@ -181,6 +181,25 @@ static bool page_is_hole(RamDestBlock *b, uint64_t offset)
     return offset < b->hole_end;
 }
 
+/*
+ * Is the page known to be zero because nobody has touched it?  Asked ahead in a run of zero
+ * pages; what was asked holds until data comes, which is the only writer (guesses included).
+ */
+static bool zero_untouched(RamDest *rd, RamDestBlock *b, uint64_t offset)
+{
+    uint64_t page = offset >> TARGET_PAGE_BITS;
+
+    rd->zero_run = page == rd->zero_next ? rd->zero_run + 1 : 0;
+    rd->zero_next = page + 1;
+    if (rd->touch_zero || rd->multifd || rd->zero_run < PAGEMAP_WORTH) {
+        return false;
+    }
+    if (rd->untouched.rb != b->rb || page - rd->untouched.first >= rd->untouched.n) {
+        pagemap_read(&rd->untouched, b->rb, page, PAGEMAP_PAGES);
+    }
+    return pagemap_untouched(&rd->untouched, b->rb, page);
+}
+
 static void mark_received(RamDest *rd, RamDestBlock *b, uint64_t offset)
 {
     if (rd->multifd) {
@@ -199,7 +218,8 @@ static void place_zero(RamDest *rd, RamDestBlock *b, uint64_t offset)
     uint8_t *host = b->rb->host + offset;
 
     /* What is known of holes is not true for long while other threads write. */
-    if ((rd->touch_zero || rd->multifd || !page_is_hole(b, offset)) &&
+    if (!zero_untouched(rd, b, offset) &&
+        (rd->touch_zero || rd->multifd || !page_is_hole(b, offset)) &&
         !buffer_is_zero(host, PAGE_BYTES)) {
         memset(host, 0, PAGE_BYTES);
         b->hole_end = 0;
@@ -214,6 +234,8 @@ static void place_zero(RamDest *rd, RamDestBlock *b, uint64_t offset)
 static void prepare(RamDest *rd, RamDestBlock *b, uint64_t offset)
 {
     b->hole_end = 0;
+    rd->untouched.rb = NULL;
+    rd->zero_run = 0;
     if (!rd->multifd) {
         populate_for(rd->populator, &b->populate, offset);
     }

@@ -18,6 +18,7 @@
 #include "config.h"
 #include "journey.h"
 #include "multifd/multifd.h"
+#include "pagemap.h"
 #include "ram.h"
 #include "src-snapshot.h"
 #include "stream-internal.h"
@@ -126,12 +127,12 @@ static inline bool page_is_zero(const uint8_t *host)
 
 /* One record; true when it was a zero page.  *last, what CONTINUE means, becomes the block. */
 static bool save_page(Migration *m, Stream *s, RamSourceBlock **last, RamSourceBlock *b,
-                      uint64_t page)
+                      uint64_t page, bool untouched)
 {
     uint64_t offset = page << TARGET_PAGE_BITS;
     const uint8_t *host = b->rb->host + offset;
     unsigned flags = *last == b ? WIRE_RAM_CONTINUE : 0;
-    bool zero = m->detect_zero && page_is_zero(host);
+    bool zero = m->detect_zero && (untouched || page_is_zero(host));
 
     stream_put_be64(s, wire_ram_word(offset, flags | (zero ? WIRE_RAM_ZERO : WIRE_RAM_PAGE)));
     if (!flags) {
@@ -151,10 +152,15 @@ static void save_run(Migration *m, Stream *s, RamSourceBlock **last, const PageR
 {
     RamSourceBlock *b = run->b;
     uint64_t zero = 0;
+    Pagemap pm = { .rb = NULL };
 
+    if (m->detect_zero && run->n >= PAGEMAP_WORTH) {
+        pagemap_read(&pm, b->rb, run->page, run->n);
+    }
     trace_ram_save_run(b->rb->idstr, run->page << TARGET_PAGE_BITS, run->n, run->urgent);
     for (uint64_t i = 0; i < run->n; i++) {
-        bool is_zero = save_page(m, s, last, b, run->page + i);
+        bool untouched = pagemap_untouched(&pm, b->rb, run->page + i);
+        bool is_zero = save_page(m, s, last, b, run->page + i, untouched);
         journey_mark(&b->journey[run->page + i], m->in_postcopy, run->urgent, is_zero);
         zero += is_zero;
     }
@@ -192,7 +198,7 @@ static bool save_run_multifd(Migration *m, Stream *s, const PageRun *run, Error 
             return false;
         }
         if (page + n < end) {
-            save_page(m, s, &m->ram->last_sent, b, page + n);
+            save_page(m, s, &m->ram->last_sent, b, page + n, true);
             journey_mark(&b->journey[page + n], false, false, true);
             zero++;
             n++;

@@ -8,6 +8,7 @@
 #define FERRY_MIGRATION_RAM_H
 
 #include "migration-int.h"
+#include "pagemap.h"
 #include "ram-populate.h"
 #include "system/ramblock.h"
 
@@ -181,6 +182,9 @@ struct RamDest {
     MultifdRecv *multifd;      /* [c] NULL: none; its channels write pages, too */
     enum { MULTIFD_MARK_UNKNOWN, MULTIFD_MARK_FLUSH, MULTIFD_MARK_EOS } mark; /* [i] */
     bool touch_zero;           /* [c] postcopy-ram: a zero page must become present as well */
+    Pagemap untouched;         /* [i] of a run of zero pages; empty when anything else came */
+    uint64_t zero_next;        /* [i] the page behind the last one, if that was zero ... */
+    unsigned zero_run;         /* [i] ... and so many with it */
     uint64_t guess;            /* [i] pages to read ahead straight into guest memory */
     Populator *populator;      /* [c] */
     GMutex populate_lock;      /* multifd: who populates acts as the reader's thread */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "migration/multifd/multifd.h"
+#include "migration/pagemap.h"
 #include "util/bitmap.h"
 #include "util/util.h"
 
@@ -71,10 +72,19 @@ RamDestBlock *multifd_place_begin(RamDest *rd, const MultifdHeader *h,
 
 void multifd_place_done(RamDest *rd, RamDestBlock *b, const MultifdHeader *h)
 {
+    const uint64_t *zero = h->offset + h->normal;
+    Pagemap pm = { .rb = NULL };
+
+    /* For postcopy a page must be there, not only zero. */
+    if (!rd->touch_zero && h->zero >= PAGEMAP_WORTH && zero[h->zero - 1] > zero[0]) {
+        pagemap_read(&pm, b->rb, zero[0] >> TARGET_PAGE_BITS,
+                     ((zero[h->zero - 1] - zero[0]) >> TARGET_PAGE_BITS) + 1);
+    }
     for (uint32_t i = 0; i < h->normal + h->zero; i++) {
         uint8_t *host = b->rb->host + h->offset[i];
 
-        if (i >= h->normal && !buffer_is_zero(host, TARGET_PAGE_SIZE)) {
+        if (i >= h->normal && !pagemap_untouched(&pm, b->rb, h->offset[i] >> TARGET_PAGE_BITS) &&
+            !buffer_is_zero(host, TARGET_PAGE_SIZE)) {
             memset(host, 0, TARGET_PAGE_SIZE);
         }
         bitmap_test_and_set_atomic(b->received, h->offset[i] >> TARGET_PAGE_BITS);

@@ -17,6 +17,7 @@
 #include "migration/journey.h"
 #include "migration/multifd/codec.h"
 #include "migration/multifd/multifd.h"
+#include "migration/pagemap.h"
 #include "util/util.h"
 
 #define SEND_BUFFER (1 * MiB)
@@ -109,11 +110,18 @@ static bool page_is_zero(const uint8_t *host)
 static void sort_pages(MultifdSend *ms, const Batch *batch, MultifdHeader *h)
 {
     uint64_t zero[MULTIFD_PAGES];
+    uint64_t first = batch->page[0], last = batch->page[batch->n - 1];
+    Pagemap pm = { .rb = NULL };
 
+    if (ms->find_zero && batch->n >= PAGEMAP_WORTH && last > first) {
+        pagemap_read(&pm, batch->b->rb, first, last - first + 1);
+    }
     h->normal = h->zero = 0;
     for (unsigned i = 0; i < batch->n; i++) {
         uint64_t offset = batch->page[i] << TARGET_PAGE_BITS;
-        bool is_zero = ms->find_zero && page_is_zero(batch->b->rb->host + offset);
+        bool is_zero = ms->find_zero &&
+                       (pagemap_untouched(&pm, batch->b->rb, batch->page[i]) ||
+                        page_is_zero(batch->b->rb->host + offset));
 
         journey_mark(&batch->b->journey[batch->page[i]], false, false, is_zero);
         if (is_zero) {

@@ -689,6 +689,39 @@ static void test_drop_unreceived(void)
     tear_down(&f);
 }
 
+/* What was never touched is known; a write, and a look, change that. */
+static void test_pagemap(void)
+{
+    g_autoptr(Error) err = NULL;
+    const RAMBlockOptions plain = { .fd = -1 }, shared = { .fd = -1, .memfd = true, .shared = true };
+    RAMBlock *a, *b;
+    Pagemap pm;
+
+    machine_lock();
+    a = ramblock_new("pagemap-a", 8 * MiB, &plain, &err);
+    g_assert_no_error(err);
+    b = ramblock_new("pagemap-b", 8 * MiB, &shared, &err);
+    g_assert_no_error(err);
+    madvise(a->host, 8 * MiB, MADV_NOHUGEPAGE);
+    a->host[100 * TARGET_PAGE_SIZE] = 1;
+    g_assert_true(pagemap_read(&pm, a, 90, 2000));
+    g_assert_cmpuint(pm.n, ==, PAGEMAP_PAGES);
+    g_assert_true(pagemap_untouched(&pm, a, 99));
+    g_assert_false(pagemap_untouched(&pm, a, 100));
+    g_assert_true(pagemap_untouched(&pm, a, 101));
+    g_assert_false(pagemap_untouched(&pm, a, 89));
+    g_assert_false(pagemap_untouched(&pm, a, 90 + PAGEMAP_PAGES));
+    g_assert_false(pagemap_untouched(&pm, b, 99));
+    g_assert_true(pagemap_read(&pm, a, 2047, 50));
+    g_assert_cmpuint(pm.n, ==, 1);
+    /* Somebody else may have written shared memory. */
+    g_assert_false(pagemap_read(&pm, b, 0, 10));
+    g_assert_false(pagemap_untouched(&pm, b, 0));
+    ramblock_free(a);
+    ramblock_free(b);
+    machine_unlock();
+}
+
 int main(int argc, char **argv)
 {
     RAMBlockOptions opts = { .fd = -1, .dump = true };
@@ -701,6 +734,7 @@ int main(int argc, char **argv)
     g_assert_true(main_block && side_block);
     main_block->migratable = side_block->migratable = true;
 
+    g_test_add_func("/ram/pagemap", test_pagemap);
     g_test_add_func("/ram/dirty/first-pass", test_dirty_first_pass);
     g_test_add_func("/ram/dirty/sync", test_dirty_sync);
     g_test_add_func("/ram/dirty-missing", test_dirty_missing);
