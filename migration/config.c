@@ -31,6 +31,7 @@ static const struct {
     MigCap a, b;
     const char *why;
 } cap_conflicts[] = {
+    { MIG_CAP_XBZRLE, MIG_CAP_MULTIFD, "multifd sends whole pages" },
     { MIG_CAP_POSTCOPY_RAM, MIG_CAP_X_IGNORE_SHARED,
       "a page that is skipped could not be requested" },
     { MIG_CAP_DIRTY_LIMIT, MIG_CAP_AUTO_CONVERGE,

@@ -19,7 +19,7 @@
 
 /* X(id, QMP name, supported, -global name or NULL), in the order of the QMP enum. */
 #define MIG_CAPS(X)                                                               \
-    X(XBZRLE, "xbzrle", false, "x-xbzrle")                                        \
+    X(XBZRLE, "xbzrle", true, "x-xbzrle")                                        \
     X(RDMA_PIN_ALL, "rdma-pin-all", false, "x-rdma-pin-all")                      \
     X(AUTO_CONVERGE, "auto-converge", true,  "x-auto-converge")                   \
     X(EVENTS, "events", true, "x-events")                                         \

@@ -156,6 +156,22 @@ static void limit_info(MigrationInfo *info, Migration *m)
     }
 }
 
+static XBZRLECacheStats *xbzrle_stats(Migration *m)
+{
+    XBZRLECacheStats *x = g_new0(XBZRLECacheStats, 1);
+    MigStats *st = &m->stats;
+    uint64_t packed = stat_get(st->xbzrle_pages) + stat_get(st->xbzrle_overflow);
+
+    x->cache_size = stat_get(st->xbzrle_cache_size);
+    x->bytes = stat_get(st->xbzrle_bytes);
+    x->pages = stat_get(st->xbzrle_pages);
+    x->cache_miss = stat_get(st->xbzrle_cache_miss);
+    x->overflow = stat_get(st->xbzrle_overflow);
+    x->cache_miss_rate = x->cache_miss ? (double)x->cache_miss / (x->cache_miss + packed) : 0;
+    x->encoding_rate = x->bytes ? (double)x->pages * TARGET_PAGE_SIZE / x->bytes : 0;
+    return x;
+}
+
 static void source_info(MigrationInfo *info, Migration *m, MigState state)
 {
     MigStats *st = &m->stats;
@@ -167,6 +183,9 @@ static void source_info(MigrationInfo *info, Migration *m, MigState state)
         return;
     }
     info->ram = ram_stats(m, state);
+    if (m->config->cap[MIG_CAP_XBZRLE]) {
+        info->xbzrle_cache = xbzrle_stats(m);
+    }
     info->has_total_time = info->has_setup_time = true;
     info->cpu_throttle_percentage = cpu_throttle_percent();
     info->has_cpu_throttle_percentage = info->cpu_throttle_percentage > 0;

@@ -19,6 +19,7 @@
 #include "trace/migration.h"
 #include "util/bitmap.h"
 #include "util/util.h"
+#include "xbzrle.h"
 
 /* Lazy re-protection goes in pieces of this many pages: 16 MiB. */
 #define CHUNK_PAGES 4096ULL
@@ -321,6 +322,7 @@ void ram_source_free(RamSource *r)
         g_free(r->blocks[i].received);
         g_free(r->blocks[i].journey);
     }
+    xbzrle_cache_free(r->xbzrle);
     urgent_clear(r);
     g_mutex_clear(&r->bitmap_lock);
     g_free(r->blocks);

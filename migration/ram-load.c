@@ -27,6 +27,7 @@
 #include "util/bitmap.h"
 #include "util/util.h"
 #include "wire.h"
+#include "xbzrle.h"
 
 #define PAGE_BYTES TARGET_PAGE_SIZE
 #define WORD_BYTES 8
@@ -444,6 +445,41 @@ static bool load_page(RamDest *rd, Stream *s, uint64_t word, Error **errp)
     return place_page(rd, b, offset, s);
 }
 
+/* What has changed in a page that came before. */
+static bool load_xbzrle(RamDest *rd, Stream *s, uint64_t word, Error **errp)
+{
+    RamDestBlock *b = record_block(rd, s, word, errp);
+    uint64_t offset = wire_ram_offset(word);
+    uint8_t data[PAGE_BYTES];
+    uint8_t encoding;
+    uint16_t len;
+
+    if (!b) {
+        return false;
+    }
+    encoding = stream_get_u8(s);
+    len = stream_get_be16(s);
+    if (stream_error(s, NULL)) {
+        return false;
+    }
+    if (encoding != WIRE_XBZRLE_ENCODING || !len || len > PAGE_BYTES) {
+        error_setg(errp, "page 0x%" PRIx64 " of RAM block '%s' has encoding %u and %u bytes; "
+                   "encoding %u and at most %lu are possible", offset, b->rb->idstr, encoding, len,
+                   WIRE_XBZRLE_ENCODING, PAGE_BYTES);
+        return false;
+    }
+    if (!stream_get_bytes(s, data, len)) {
+        return false;
+    }
+    prepare(rd, b, offset);
+    if (!xbzrle_decode(data, len, b->rb->host + offset, errp)) {
+        error_prefix(errp, "page 0x%" PRIx64 " of RAM block '%s': ", offset, b->rb->idstr);
+        return false;
+    }
+    mark_received(rd, b, offset);
+    return true;
+}
+
 /* ---- marks of multifd ---- */
 
 /* All that was sent on the channels before this record is in place when it returns. */
@@ -493,7 +529,7 @@ bool ram_load(RamDest *rd, Stream *s, const MigConfig *config, Error **errp)
                 return end_of_section(rd, errp);
             }
             if (flags & WIRE_RAM_XBZRLE) {
-                error_setg(&err, "XBZRLE is not supported: turn it off at the source");
+                good = load_xbzrle(rd, s, word, &err);
             } else if (flags & WIRE_RAM_MULTIFD_FLUSH) {
                 good = multifd_flush(rd, &err);
             } else {

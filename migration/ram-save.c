@@ -125,26 +125,72 @@ static inline bool page_is_zero(const uint8_t *host)
     return !*(const uint64_t *)host && buffer_is_zero(host, TARGET_PAGE_SIZE);
 }
 
+/* Word and, unless it is *last, name of a page's record. */
+static void put_word(Stream *s, RamSourceBlock **last, RamSourceBlock *b, uint64_t page,
+                     unsigned kind)
+{
+    unsigned flags = kind | (*last == b ? WIRE_RAM_CONTINUE : 0);
+
+    stream_put_be64(s, wire_ram_word(page << TARGET_PAGE_BITS, flags));
+    if (*last != b) {
+        stream_put_str8(s, b->rb->idstr);
+        *last = b;
+    }
+}
+
+static void save_zero(Stream *s, RamSourceBlock **last, RamSourceBlock *b, uint64_t page)
+{
+    put_word(s, last, b, page, WIRE_RAM_ZERO);
+    stream_put_u8(s, 0);
+}
+
 /* One record; true when it was a zero page.  *last, what CONTINUE means, becomes the block. */
 static bool save_page(Migration *m, Stream *s, RamSourceBlock **last, RamSourceBlock *b,
                       uint64_t page, bool untouched)
 {
-    uint64_t offset = page << TARGET_PAGE_BITS;
-    const uint8_t *host = b->rb->host + offset;
-    unsigned flags = *last == b ? WIRE_RAM_CONTINUE : 0;
-    bool zero = m->detect_zero && (untouched || page_is_zero(host));
+    const uint8_t *host = b->rb->host + (page << TARGET_PAGE_BITS);
 
-    stream_put_be64(s, wire_ram_word(offset, flags | (zero ? WIRE_RAM_ZERO : WIRE_RAM_PAGE)));
-    if (!flags) {
-        stream_put_str8(s, b->rb->idstr);
-        *last = b;
+    if (m->detect_zero && (untouched || page_is_zero(host))) {
+        save_zero(s, last, b, page);
+        return true;
     }
-    if (zero) {
-        stream_put_u8(s, 0);
+    put_word(s, last, b, page, WIRE_RAM_PAGE);
+    stream_put_page_ref(s, host, TARGET_PAGE_SIZE);
+    return false;
+}
+
+/*
+ * With xbzrle, behind the first pass.  The contents are copied: the destination must have just
+ * what the cache has.  True when it was a zero page.
+ */
+static bool save_page_xbzrle(Migration *m, Stream *s, RamSourceBlock *b, uint64_t page,
+                             bool untouched)
+{
+    uint8_t now[TARGET_PAGE_SIZE], encoded[TARGET_PAGE_SIZE];
+    RamSourceBlock **last = &m->ram->last_sent;
+    XbzrleForm form;
+    unsigned flags;
+    uint16_t len = 0;
+
+    if (m->detect_zero && (untouched || page_is_zero(b->rb->host + (page << TARGET_PAGE_BITS)))) {
+        ram_xbzrle_zero(m, b, page);
+        save_zero(s, last, b, page);
+        return true;
+    }
+    form = ram_xbzrle_form(m, b, page, now, encoded, &len);
+    if (form == XBZRLE_EQUAL) {
+        return false;
+    }
+    flags = form == XBZRLE_WHOLE ? WIRE_RAM_PAGE : WIRE_RAM_XBZRLE;
+    put_word(s, last, b, page, flags);
+    if (form == XBZRLE_WHOLE) {
+        stream_put_bytes(s, now, TARGET_PAGE_SIZE);
     } else {
-        stream_put_page_ref(s, host, TARGET_PAGE_SIZE);
+        stream_put_u8(s, WIRE_XBZRLE_ENCODING);
+        stream_put_be16(s, len);
+        stream_put_bytes(s, encoded, len);
     }
-    return zero;
+    return false;
 }
 
 /* In postcopy nothing is left in the queue, where the next urgent page would wait behind it. */
@@ -153,6 +199,7 @@ static void save_run(Migration *m, Stream *s, RamSourceBlock **last, const PageR
     RamSourceBlock *b = run->b;
     uint64_t zero = 0;
     Pagemap pm = { .rb = NULL };
+    bool xbzrle = ram_xbzrle_active(m);
 
     if (m->detect_zero && run->n >= PAGEMAP_WORTH) {
         pagemap_read(&pm, b->rb, run->page, run->n);
@@ -160,7 +207,8 @@ static void save_run(Migration *m, Stream *s, RamSourceBlock **last, const PageR
     trace_ram_save_run(b->rb->idstr, run->page << TARGET_PAGE_BITS, run->n, run->urgent);
     for (uint64_t i = 0; i < run->n; i++) {
         bool untouched = pagemap_untouched(&pm, b->rb, run->page + i);
-        bool is_zero = save_page(m, s, last, b, run->page + i, untouched);
+        bool is_zero = xbzrle ? save_page_xbzrle(m, s, b, run->page + i, untouched)
+                              : save_page(m, s, last, b, run->page + i, untouched);
         journey_mark(&b->journey[run->page + i], m->in_postcopy, run->urgent, is_zero);
         zero += is_zero;
     }

@@ -55,6 +55,7 @@ struct RamSource {
     uint64_t hint_page;        /* [B] */
     uint64_t scan_wraps;       /* [m] times that the scan went on from the first block */
     uint64_t marked_wraps;     /* [m] scan_wraps at the last multifd mark */
+    struct XbzrleCache *xbzrle; /* [m] NULL: off */
     RamSourceBlock *last_sent; /* [m] block that a CONTINUE record means; NULL: none */
     /* requests of the destination: ram-urgent.c, under its own lock */
     GMutex urgent_lock;
@@ -128,6 +129,24 @@ void ram_save_urgent(Migration *m, Stream *s, RamSourceBlock **last, RamSourceBl
                      uint64_t page, uint64_t n);
 /* Forget the last-sent block and scan from the first block: after the discards. */
 void ram_save_restart(RamSource *r);
+
+/* ---- ram-save-xbzrle.c: migration thread ---- */
+
+/* With the capability: an empty cache. */
+void ram_xbzrle_begin(Migration *m);
+/* The cache gets the size that is set now; once a window. */
+void ram_xbzrle_update(Migration *m);
+/* Is there a cache, and has the first pass over memory ended? */
+bool ram_xbzrle_active(const Migration *m);
+/* The page goes as a zero page. */
+void ram_xbzrle_zero(Migration *m, const RamSourceBlock *b, uint64_t page);
+typedef enum XbzrleForm { XBZRLE_WHOLE, XBZRLE_EQUAL, XBZRLE_CHANGES } XbzrleForm;
+/*
+ * How a page that is not zero goes; now gets its contents, of which all is to be sent.
+ * XBZRLE_EQUAL: it need not be sent.  XBZRLE_CHANGES: ret_encoded (a page) and ret_len.
+ */
+XbzrleForm ram_xbzrle_form(Migration *m, const RamSourceBlock *b, uint64_t page, uint8_t *now,
+                           uint8_t *ret_encoded, uint16_t *ret_len);
 
 /* ---- ram-urgent.c: any thread ---- */
 

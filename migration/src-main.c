@@ -116,6 +116,7 @@ static bool setup_ram(Migration *m, Error **errp)
 
     MACHINE_LOCK_GUARD();
     m->ram = ram_source_new(m->config, postcopy);
+    ram_xbzrle_begin(m);
     if (m->config->cap[MIG_CAP_BACKGROUND_SNAPSHOT]) {
         return true; /* every page goes out once, whatever the guest writes */
     }

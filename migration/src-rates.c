@@ -70,6 +70,7 @@ void rates_update(Migration *m)
 
     rates_account(m);
     update_dirty_rate(m, now);
+    ram_xbzrle_update(m);
     if (!r->window_start_ns) {
         r->window_start_ns = now;
         r->window_bytes = sent_bytes(m);

@@ -20,6 +20,8 @@ typedef struct MigStats {
     uint64_t pages_per_second;
     uint64_t mbps_x1000;           /* megabits/s times 1000 */
     uint64_t expected_downtime_ms;
+    uint64_t xbzrle_cache_size;    /* bytes, as last looked at */
+    uint64_t xbzrle_bytes, xbzrle_pages, xbzrle_cache_miss, xbzrle_overflow;
     uint64_t multifd_bytes;        /* of the three classes: sent on multifd channels */
     uint64_t postcopy_requests;    /* return-path thread */
     /* times, host_clock_ms() */

@@ -86,6 +86,43 @@ static void test_from_stock(gconstpointer c)
     }
 }
 
+/* Pages are changed a little while the source is busy: the stock one applies the differences. */
+static void test_xbzrle(void)
+{
+    FilePair p;
+    g_autofree char *uri = NULL;
+    int64_t sent = 0;
+
+    if (!have_stock()) {
+        return;
+    }
+    p = file_pair_new(NULL, stock, "none", 16, "");
+    uri = make_uri(&p, false);
+    mig_cap(p.from, "xbzrle", true);
+    mig_cap(p.to, "xbzrle", true);
+    qtest_qmp_ok(p.from, "migrate-set-parameters",
+                 "{'max-bandwidth': 20000000, 'downtime-limit': 0}");
+    qtest_qmp_ok(p.to, "migrate-incoming", "{'uri': '%s'}", uri);
+    qtest_qmp_ok(p.from, "migrate", "{'uri': '%s'}", uri);
+    for (unsigned n = 0; sent < 100 && n < 2000; n++) {
+        g_autoptr(JsonObject) info = NULL;
+
+        for (unsigned i = 0; i < 256; i++) {
+            qtest_writeq(p.from, ((i * 16 + n % 3) << 12) + n % 500 * 8, n + 1);
+        }
+        info = qtest_qmp_object(p.from, "query-migrate", NULL);
+        sent = json_object_get_int_member(json_object_get_object_member(info, "xbzrle-cache"),
+                                          "pages");
+    }
+    g_assert_cmpint(sent, >=, 100);
+    qtest_qmp_ok(p.from, "migrate-set-parameters",
+                 "{'max-bandwidth': 0, 'downtime-limit': 2000}");
+    json_object_unref(mig_wait(p.from, "completed"));
+    json_object_unref(mig_wait(p.to, "completed"));
+    file_pair_compare(&p);
+    file_pair_free(&p);
+}
+
 /* Settings that this build lacks are named when a stock source uses them. */
 static void test_multifd_refused(void)
 {
@@ -163,6 +200,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/interop/precopy/file/from-stock", "", test_through_file);
     g_test_add_data_func("/interop/precopy/file/to-stock", NULL, test_through_file);
     g_test_add_func("/interop/precopy/snapshot/to-stock", test_snapshot_to_stock);
+    g_test_add_func("/interop/precopy/xbzrle/to-stock", test_xbzrle);
     g_test_add_func("/interop/precopy/multifd-refused", test_multifd_refused);
     return g_test_run();
 }
