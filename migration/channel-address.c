@@ -230,18 +230,47 @@ MigrateAddress *migrate_address_from_qapi(const MigrationAddress *addr, Error **
     }
 }
 
-static MigrateAddress *from_channel(const MigrationChannel *c, Error **errp)
+/* One of type main, and where that is allowed one of type cpr. */
+static MigrateAddress *from_channels(const GPtrArray *channels, MigrateAddress **ret_cpr,
+                                     Error **errp)
 {
-    if (c->channel_type != MIGRATION_CHANNEL_TYPE_MAIN) {
-        error_setg(errp, "channel-type '%s' is not supported by this build; main is",
-                   migration_channel_type_str(c->channel_type));
+    const MigrationChannel *of[2] = { NULL, NULL };
+    g_autoptr(MigrateAddress) main_addr = NULL;
+
+    for (guint i = 0; i < channels->len; i++) {
+        const MigrationChannel *c = channels->pdata[i];
+        bool cpr = c->channel_type == MIGRATION_CHANNEL_TYPE_CPR;
+
+        if (of[cpr] || (cpr && !ret_cpr)) {
+            error_setg(errp, of[cpr] ? "'channels' has two entries of channel-type %s"
+                                     : "an entry of channel-type %s is not expected here",
+                       migration_channel_type_str(c->channel_type));
+            return NULL;
+        }
+        of[cpr] = c;
+    }
+    if (!of[0]) {
+        error_setg(errp, "'channels' must have exactly one entry of channel-type main");
         return NULL;
     }
-    return migrate_address_from_qapi(c->addr, errp);
+    main_addr = migrate_address_from_qapi(of[0]->addr, errp);
+    if (main_addr && of[1]) {
+        *ret_cpr = migrate_address_from_qapi(of[1]->addr, errp);
+        if (!*ret_cpr) {
+            return NULL;
+        }
+    }
+    return g_steal_pointer(&main_addr);
 }
 
 MigrateAddress *migrate_address_from_args(const char *uri, const GPtrArray *channels,
                                           Error **errp)
+{
+    return migrate_channels_from_args(uri, channels, NULL, errp);
+}
+
+MigrateAddress *migrate_channels_from_args(const char *uri, const GPtrArray *channels,
+                                           MigrateAddress **ret_cpr, Error **errp)
 {
     if (!uri == !channels) {
         error_setg(errp, "exactly one of 'uri' and 'channels' is needed");
@@ -250,11 +279,7 @@ MigrateAddress *migrate_address_from_args(const char *uri, const GPtrArray *chan
     if (uri) {
         return migrate_address_parse(uri, errp);
     }
-    if (channels->len != 1) {
-        error_setg(errp, "'channels' must have exactly one entry, of channel-type main");
-        return NULL;
-    }
-    return from_channel(g_ptr_array_index(channels, 0), errp);
+    return from_channels(channels, ret_cpr, errp);
 }
 
 /* Command line. */
@@ -304,20 +329,39 @@ static bool retype_address(JsonObject *top, Error **errp)
     return true;
 }
 
-MigrateAddress *migrate_address_from_option(const char *arg, Error **errp)
+/* A MigrationChannel as JSON or dotted keys. */
+static MigrationChannel *channel_from_option(const char *arg, Error **errp)
 {
-    g_autoptr(JsonObject) o = NULL;
     g_autoptr(JsonNode) node = NULL;
-    g_autoptr(MigrationChannel) c = NULL;
+    g_autoptr(JsonObject) o = options_parse(arg, NULL, errp);
 
-    if (arg[0] != '{' && !strstr(arg, "channel-type=")) {
-        return migrate_address_parse(arg, errp);
-    }
-    o = options_parse(arg, NULL, errp);
     if (!o || (arg[0] != '{' && !retype_address(o, errp))) {
         return NULL;
     }
     node = json_node_init_object(json_node_alloc(), o);
-    c = migration_channel_from_json(node, errp);
-    return c ? from_channel(c, errp) : NULL;
+    return migration_channel_from_json(node, errp);
+}
+
+static bool is_channel(const char *arg)
+{
+    return arg[0] == '{' || strstr(arg, "channel-type=");
+}
+
+MigrateAddress *migrate_address_from_option(const char *arg, Error **errp)
+{
+    g_autoptr(MigrationChannel) c = NULL;
+
+    if (!is_channel(arg)) {
+        return migrate_address_parse(arg, errp);
+    }
+    c = channel_from_option(arg, errp);
+    return c ? migrate_address_from_qapi(c->addr, errp) : NULL;
+}
+
+MigrateAddress *migrate_cpr_address_from_option(const char *arg, Error **errp)
+{
+    g_autoptr(MigrationChannel) c = is_channel(arg) ? channel_from_option(arg, errp) : NULL;
+
+    return c && c->channel_type == MIGRATION_CHANNEL_TYPE_CPR
+               ? migrate_address_from_qapi(c->addr, errp) : NULL;
 }

@@ -37,6 +37,11 @@ MigrateAddress *migrate_address_from_qapi(const MigrationAddress *addr, Error **
 /* The arguments of migrate and migrate-incoming: exactly one; channels of MigrationChannel. */
 MigrateAddress *migrate_address_from_args(const char *uri, const GPtrArray *channels,
                                           Error **errp);
+/* The same with one of channel-type cpr beside it; *ret_cpr is NULL when there is none. */
+MigrateAddress *migrate_channels_from_args(const char *uri, const GPtrArray *channels,
+                                           MigrateAddress **ret_cpr, Error **errp);
+/* Argument of -incoming, if it is a channel of type cpr; else NULL (errp: it is none at all). */
+MigrateAddress *migrate_cpr_address_from_option(const char *arg, Error **errp);
 /* Argument of -incoming: URI, a MigrationChannel as JSON, or as dotted keys. */
 MigrateAddress *migrate_address_from_option(const char *arg, Error **errp);
 char *migrate_address_to_str(const MigrateAddress *a); /* for messages */

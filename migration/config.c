@@ -391,12 +391,8 @@ static bool param_value_check(const MigConfig *c, MigParam p, Error **errp)
         return true;
     case MIG_PARAM_MULTIFD_COMPRESSION:
         return check_not_supported(p, v <= MIG_COMPRESSION_ZSTD, mig_param_enum_name(p, v), errp);
-    case MIG_PARAM_MODE:
-        return check_not_supported(p, v <= MIG_MODE_CPR_REBOOT, mig_param_enum_name(p, v), errp);
     case MIG_PARAM_DIRECT_IO:
         return check_not_supported(p, v == 0, "on", errp);
-    case MIG_PARAM_CPR_EXEC_COMMAND:
-        return check_not_supported(p, !c->cpr_exec_command[0], c->cpr_exec_command[0], errp);
     default:
         return true;
     }

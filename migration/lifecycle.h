@@ -15,7 +15,8 @@
  * Start an outgoing migration, or (resume) connect a paused postcopy to addr; returns when it is
  * under way.
  */
-bool migration_start(const MigrateAddress *addr, bool resume, Error **errp);
+bool migration_start(const MigrateAddress *addr, const MigrateAddress *cpr, bool resume,
+                     Error **errp); /* cpr: NULL but in mode cpr-transfer */
 /* Cancel the outgoing one; true also when there is nothing to cancel. */
 bool migration_cancel(Error **errp);
 /*

@@ -97,6 +97,8 @@ struct Migration {
     PreemptSource *preempt;    /* the return-path thread's; made and freed by [m] while there is
                                   none; NULL: no preempt channel */
     bool detect_zero;          /* [c] the migration thread finds zero pages (not: channels) */
+    struct MigConnector *cpr_connector; /* [c] mode cpr-transfer; NULL: none */
+    IOChannel *cpr_channel;    /* [m] while it is in use; other threads: shutdown, under [E] */
     struct MigConnector *connector; /* [E] changed by `migrate resume`, while [m] waits for that */
     RunState old_run_state;    /* [m] before the stop */
     bool vm_was_running;       /* [m] */
@@ -140,6 +142,8 @@ void migration_set_urgent_channel(Migration *m, IOChannel *ioc);
 IOChannel *migration_get_urgent_channel(Migration *m);
 /* m has these channels from now on; they are shut down at once when m was cancelled before. */
 void migration_set_multifd_send(Migration *m, MultifdSend *ms);
+/* The same for the cpr channel; NULL: it is not in use any more. */
+void migration_set_cpr_channel(Migration *m, IOChannel *ioc);
 /* Shut every channel of m down, so that no thread of it stays blocked.  Any thread. */
 void migration_shutdown_channels(Migration *m);
 

@@ -14,6 +14,7 @@
 
 #include "channel.h"
 #include "config.h"
+#include "cpr.h"
 #include "dirty-rate.h"
 #include "dst-channels.h"
 #include "globalstate.h"
@@ -195,6 +196,7 @@ static void migration_free(Migration *m)
     ram_dest_free(m->ram_dest);
     loadvm_free(m->load);
     mig_connector_free(m->connector);
+    mig_connector_free(m->cpr_connector);
     tls_creds_unref(m->tls_creds);
     io_channel_unref(m->channel);
     io_channel_unref(m->urgent_channel);
@@ -304,11 +306,27 @@ void migration_set_multifd_send(Migration *m, MultifdSend *ms)
     g_mutex_unlock(&m->error_lock);
 }
 
+void migration_set_cpr_channel(Migration *m, IOChannel *ioc)
+{
+    g_mutex_lock(&m->error_lock);
+    m->cpr_channel = ioc;
+    if (ioc && migration_cancelled(m)) {
+        io_channel_shutdown(ioc, IO_SHUTDOWN_BOTH, NULL);
+    }
+    g_mutex_unlock(&m->error_lock);
+}
+
 void migration_shutdown_channels(Migration *m)
 {
     g_mutex_lock(&m->error_lock);
     if (m->connector) {
         mig_connector_cancel(m->connector);
+    }
+    if (m->cpr_connector) {
+        mig_connector_cancel(m->cpr_connector);
+    }
+    if (m->cpr_channel) {
+        io_channel_shutdown(m->cpr_channel, IO_SHUTDOWN_BOTH, NULL);
     }
     if (m->channel) {
         io_channel_shutdown(m->channel, IO_SHUTDOWN_BOTH, NULL);
@@ -501,9 +519,10 @@ static bool main_thread_finds_zero(const MigConfig *config)
     }
 }
 
-bool migration_start(const MigrateAddress *addr, bool resume, Error **errp)
+bool migration_start(const MigrateAddress *addr, const MigrateAddress *cpr, bool resume,
+                     Error **errp)
 {
-    g_autoptr(MigConnector) connector = NULL;
+    g_autoptr(MigConnector) connector = NULL, cpr_connector = NULL;
     Migration *m;
 
     if (!check_connections(addr, false, errp)) {
@@ -513,7 +532,9 @@ bool migration_start(const MigrateAddress *addr, bool resume, Error **errp)
         return resume_paused(addr, errp);
     }
     if (!check_may_start(errp) ||
-        !(connector = mig_connector_new(addr, errp))) {
+        !cpr_check_start(mig_settings_get(mig_settings()), addr, cpr, errp) ||
+        !(connector = mig_connector_new(addr, errp)) ||
+        (cpr && !(cpr_connector = mig_connector_new(cpr, errp)))) {
         return false;
     }
     m = root->source;
@@ -521,6 +542,7 @@ bool migration_start(const MigrateAddress *addr, bool resume, Error **errp)
     migration_free(m);
     m = migration_new(true, addr);
     m->connector = g_steal_pointer(&connector);
+    m->cpr_connector = g_steal_pointer(&cpr_connector);
     m->config = mig_config_freeze(mig_settings());
     m->detect_zero = main_thread_finds_zero(m->config);
     set_current(&root->source, m);
@@ -623,6 +645,7 @@ bool migration_incoming_start(const MigrateAddress *addr, bool exit_on_error, Er
     }
     set_current(&root->destination, m);
     root->incoming_deferred = false;
+    cpr_listening();
     return true;
 }
 
@@ -638,6 +661,9 @@ bool migration_incoming_option(const char *arg, Error **errp)
     if (!strcmp(arg, "defer")) {
         get_root()->incoming_deferred = true;
         return true;
+    }
+    if (cpr_is_option(arg)) {
+        return true; /* it was here before there was a machine */
     }
     addr = migrate_address_from_option(arg, errp);
     return addr && migration_incoming_start(addr, true, errp);

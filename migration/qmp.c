@@ -21,9 +21,11 @@
 
 bool qmp_migrate(const MigrateArgs *args, Error **errp)
 {
-    g_autoptr(MigrateAddress) addr = migrate_address_from_args(args->uri, args->channels, errp);
+    g_autoptr(MigrateAddress) cpr = NULL;
+    g_autoptr(MigrateAddress) addr = migrate_channels_from_args(args->uri, args->channels, &cpr,
+                                                                errp);
 
-    return addr && migration_start(addr, args->has_resume && args->resume, errp);
+    return addr && migration_start(addr, cpr, args->has_resume && args->resume, errp);
 }
 
 bool qmp_migrate_incoming(const MigrateIncomingArgs *args, Error **errp)

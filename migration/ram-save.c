@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "cpr.h"
 #include "journey.h"
 #include "multifd/multifd.h"
 #include "pagemap.h"
@@ -47,7 +48,8 @@ RamSourceBlock *ram_source_block(RamSource *r, const char *idstr)
 
 bool ram_block_ignored(const RAMBlock *rb, const MigConfig *config)
 {
-    return config->cap[MIG_CAP_X_IGNORE_SHARED] && rb->shared && rb->named_file;
+    return cpr_keeps_memory(config) ||
+           (config->cap[MIG_CAP_X_IGNORE_SHARED] && rb->shared && rb->named_file);
 }
 
 typedef struct FindGpa {

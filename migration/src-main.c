@@ -14,6 +14,7 @@
 
 #include "config.h"
 #include "channel.h"
+#include "cpr.h"
 #include "globalstate.h"
 #include "hw/core/machine.h"
 #include "monitor/monitor.h"
@@ -167,7 +168,7 @@ static bool connect_preempt(Migration *m, Error **errp)
 
 static bool setup(Migration *m, Error **errp)
 {
-    if (!src_connect(m, errp)) {
+    if ((m->cpr_connector && !cpr_transfer(m, errp)) || !src_connect(m, errp)) {
         return false;
     }
     send_greeting(m);
@@ -390,7 +391,8 @@ static bool complete_precopy(Migration *m, Error **errp)
     }
     savevm_send_eof(m->out);
     savevm_send_vmdesc(m, m->out);
-    return hear_and_close(m, errp);
+    return hear_and_close(m, errp) &&
+           (m->config->mode != MIG_MODE_CPR_EXEC || cpr_exec(m, errp));
 }
 
 /* The pages that are left, and the end. */

@@ -23,6 +23,7 @@ static bool prepare_process(const Cmdline *c, Error **errp)
     return cmdline_apply_logging(c, errp) && (!c->daemonize || process_daemonize(errp)) &&
            (!c->exit_with_parent || process_exit_with_parent(errp)) &&
            (!c->pidfile || process_pidfile_lock(c->pidfile, errp)) &&
+           migration_take_kept(c->incoming, errp) && /* may wait: SIGTERM still ends it */
            process_catch_signals(errp);
 }
 

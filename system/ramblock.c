@@ -15,6 +15,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "system/kept-fds.h"
 #include "util/bitmap.h"
 #include "util/log.h"
 #include "util/util.h"
@@ -221,9 +222,35 @@ static void block_release(RAMBlock *rb)
     g_free(rb);
 }
 
+/* Memory that a former program left under this name: it must be what is asked for here. */
+static bool take_kept(RAMBlock *rb, const RAMBlockOptions *o, Error **errp)
+{
+    struct stat st;
+
+    rb->named_file = o->path != NULL;
+    if (!o->shared) {
+        error_setg(errp, "RAM block '%s' was handed over by another program: it must be shared "
+                   "here too (share=on)", rb->idstr);
+        return false;
+    }
+    if (fstat(rb->fd, &st) < 0 || (uint64_t)st.st_size < o->fd_offset + rb->max_length) {
+        error_setg(errp, "RAM block '%s' was handed over by another program and has not the %" PRIu64
+                   " bytes that it needs here", rb->idstr, o->fd_offset + rb->max_length);
+        return false;
+    }
+    return true;
+}
+
 static bool open_backing(RAMBlock *rb, const RAMBlockOptions *o, Error **errp)
 {
-    if (o->fd >= 0) {
+    int kept = kept_fd_take(rb->idstr, 0);
+
+    if (kept >= 0) {
+        rb->fd = kept;
+        if (!take_kept(rb, o, errp)) {
+            return false;
+        }
+    } else if (o->fd >= 0) {
         rb->fd = o->fd;
         rb->named_file = false;
     } else if (o->path) {

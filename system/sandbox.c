@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 
 #include "system/cmdline-private.h"
+#include "system/sandbox.h"
 #include "util/util.h"
 
 typedef enum Policy { POLICY_ALLOW, POLICY_DENY, POLICY_CHILDREN } Policy;
@@ -47,6 +48,13 @@ static bool parse(JsonObject *given, SandboxConfig *ret, Error **errp)
     }
     *ret = (SandboxConfig){ obsolete == POLICY_ALLOW, elevation, spawn, resource };
     return true;
+}
+
+static bool exec_forbidden; /* main thread at start-up, then constant */
+
+bool sandbox_forbids_exec(void)
+{
+    return exec_forbidden;
 }
 
 #if CONFIG_SECCOMP
@@ -167,6 +175,7 @@ bool sandbox_install(JsonObject *opts, Error **errp)
         error_setg_errno(errp, -rc, "-sandbox: cannot install the filter");
         return false;
     }
+    exec_forbidden = s.deny_spawn;
     return true;
 }
 

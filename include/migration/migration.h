@@ -6,6 +6,7 @@
 #ifndef FERRY_MIGRATION_MIGRATION_H
 #define FERRY_MIGRATION_MIGRATION_H
 
+#include <glib.h>
 #include <stdbool.h>
 
 #include "util/error.h"
@@ -17,6 +18,11 @@ void migration_machine_ready(void);
 /* End every migration thread and free it; machine lock held, process is going down. */
 void migration_shutdown(void);
 
+/*
+ * Before there is a machine: take the memory that a former program hands over (mode
+ * cpr-transfer: waits for it; cpr-exec).  incoming: arguments of -incoming.  Main thread.
+ */
+bool migration_take_kept(const GPtrArray *incoming, Error **errp);
 /* -incoming ARG (URI, "defer", JSON or dotted channel).  Machine lock held. */
 bool migration_incoming_option(const char *arg, Error **errp);
 /* Is a load expected or running: the machine must not run and CPUs must not be reset on it? */

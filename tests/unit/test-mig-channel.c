@@ -86,7 +86,7 @@ static void test_qapi(void)
         const char *json, *part;
     } bad[] = {
         { "[]", "exactly one entry" },
-        { "[{'channel-type':'cpr','addr':{'transport':'exec','args':['a']}}]", "'cpr' is not" },
+        { "[{'channel-type':'cpr','addr':{'transport':'exec','args':['a']}}]", "cpr is not expected" },
         { "[{'channel-type':'main','addr':{'transport':'exec','args':[]}}]", "at least" },
         { "[{'channel-type':'main','addr':{'transport':'rdma','host':'h','port':'1'}}]", "RDMA" },
         { "[{'channel-type':'main','addr':{'transport':'file','filename':'','offset':0}}]",

@@ -225,13 +225,14 @@ static void test_special(void)
                    "power of two");
     assert_refused(params(s, false, { .param = MIG_PARAM_MULTIFD_COMPRESSION,
                                       .num = MIG_COMPRESSION_QPL }), "'qpl' is not supported");
-    assert_refused(params(s, false, { .param = MIG_PARAM_MODE, .num = MIG_MODE_CPR_TRANSFER }),
-                   "'cpr-transfer' is not supported");
+    assert_ok(params(s, false, { .param = MIG_PARAM_MODE, .num = MIG_MODE_CPR_EXEC },
+                     { .param = MIG_PARAM_CPR_EXEC_COMMAND, .strv = command }));
+    g_assert_cmpstr(mig_settings_get(s)->cpr_exec_command[1], ==, "me");
+    assert_refused(params(s, true, { .param = MIG_PARAM_MODE, .num = MIG_MODE_NORMAL }),
+                   "in progress: parameter 'mode'");
     assert_refused(params(s, false, { .param = MIG_PARAM_DIRECT_IO, .num = 1 }), "direct-io");
     assert_ok(params(s, false, { .param = MIG_PARAM_TLS_CREDS, .str = "tls0" },
                      { .param = MIG_PARAM_TLS_AUTHZ, .str = "authz0" }));
-    assert_refused(params(s, false, { .param = MIG_PARAM_CPR_EXEC_COMMAND, .strv = command }),
-                   "not supported");
     /* What libvirt sets in every migration. */
     assert_ok(params(s, false, { .param = MIG_PARAM_TLS_CREDS, .str = "" },
                      { .param = MIG_PARAM_TLS_HOSTNAME, .str = "" },

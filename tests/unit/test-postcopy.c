@@ -230,7 +230,7 @@ static int run_source(int fd)
         thread = g_thread_new("writer", writer, NULL);
     }
     addr = fd_address(fd);
-    if (!migration_start(addr, false, &err)) {
+    if (!migration_start(addr, NULL, false, &err)) {
         fail("migrate", err);
     }
     g_timeout_add(60, start_postcopy, NULL);
