@@ -27,6 +27,21 @@ static void set_capability(HmpSession *s, JsonObject *args)
     hmp_error(s, err);
 }
 
+/* cpr-exec-command: words as a shell would make them. */
+static bool set_words(MigParam param, const char *value, Error **errp)
+{
+    g_auto(GStrv) words = NULL;
+    MigParamChange change = { .param = param };
+
+    if (*value && !g_shell_parse_argv(value, NULL, &words, errp)) {
+        error_prefix(errp, "parameter '%s': ", mig_param_name(param));
+        return false;
+    }
+    change.strv = (const char *const *)words;
+    return mig_settings_set_params(mig_settings(), &change, 1,
+                                   mig_settings_in_progress(mig_settings()), errp);
+}
+
 static void set_parameter(HmpSession *s, JsonObject *args)
 {
     const char *name = hmp_arg_str(args, "parameter");
@@ -39,6 +54,8 @@ static void set_parameter(HmpSession *s, JsonObject *args)
         error_setg(&err, "parameter 'block-bitmap-mapping' can only be set with QMP");
     } else if (!mig_param_from_name(name, &param)) {
         error_setg(&err, "there is no parameter '%s'", name);
+    } else if (mig_param_type(param) == MIG_PARAM_T_STRLIST) {
+        set_words(param, value, &err);
     } else if (mig_param_parse(param, value, true, &change, &err)) {
         mig_settings_set_params(mig_settings(), &change, 1,
                                 mig_settings_in_progress(mig_settings()), &err);

@@ -192,6 +192,7 @@ static void test_hmp(void)
     g_assert_nonnull(strstr(text, "Period: 1 (sec)"));
     g_assert_nonnull(strstr(text, "Mode: page-sampling"));
     g_assert_nonnull(strstr(text, "(MB/s)"));
+    g_assert_nonnull(strstr(start_b, "1 seconds"));
     g_assert_nonnull(strstr(text_b, "Mode: dirty-bitmap"));
     g_assert_nonnull(strstr(ring, "dirty-ring-size"));
     g_assert_nonnull(strstr(limit, "dirty-ring-size"));

@@ -376,6 +376,29 @@ static void test_exec(void)
     g_rmdir(dir);
 }
 
+/* The human monitor takes the command as a shell would. */
+static void test_hmp(void)
+{
+    QTestState *s = qtest_init("-machine none");
+    qtest_qmp_ok(s, "human-monitor-command",
+                 "{'command-line': 'migrate_set_parameter cpr-exec-command \\\"/bin/a b  c\\\"'}");
+    g_autoptr(JsonObject) params = qtest_qmp_object(s, "query-migrate-parameters", NULL);
+    JsonArray *words = json_object_get_array_member(params, "cpr-exec-command");
+    g_autofree char *with = qtest_hmp(s, "info migrate_parameters");
+    qtest_qmp_ok(s, "human-monitor-command",
+                 "{'command-line': 'migrate_set_parameter cpr-exec-command \\\"\\\"'}");
+    g_autofree char *mode = qtest_hmp(s, "migrate_set_parameter mode cpr-exec");
+    g_autofree char *shown = qtest_hmp(s, "info migrate_parameters");
+
+    g_assert_cmpuint(json_array_get_length(words), ==, 3);
+    g_assert_cmpstr(json_array_get_string_element(words, 2), ==, "c");
+    g_assert_nonnull(strstr(with, "/bin/a"));
+    g_assert_cmpstr(mode, ==, "");
+    g_assert_nonnull(strstr(shown, "mode: cpr-exec"));
+    g_assert_null(strstr(shown, "/bin/a"));
+    qtest_quit(s);
+}
+
 /* Memory that only this process has cannot be handed over. */
 static void test_private(void)
 {
@@ -402,5 +425,6 @@ int main(int argc, char **argv)
     g_test_add_func("/cpr/transfer/failed", test_transfer_failed);
     g_test_add_func("/cpr/exec", test_exec);
     g_test_add_func("/cpr/private", test_private);
+    g_test_add_func("/cpr/hmp", test_hmp);
     return g_test_run();
 }

@@ -27,7 +27,8 @@ static int a_memfd(const char *text)
 static GArray *two(void)
 {
     GArray *fds = g_array_new(false, true, sizeof(CprFd));
-    CprFd a = { .name = "pc.ram", .fd = a_memfd("first") }, b = { .name = "m", .id = -3, .fd = a_memfd("second") };
+    CprFd a = { .name = "pc.ram", .fd = a_memfd("first") };
+    CprFd b = { .name = "m", .id = -3, .fd = a_memfd("second") };
 
     g_array_append_val(fds, a);
     g_array_append_val(fds, b);
