@@ -37,7 +37,8 @@ static void sleep_locked(CPUState *cpu, int64_t us)
 {
     int64_t end = g_get_monotonic_time() + us;
 
-    while (!cpu->stop && !cpu->unplug && g_get_monotonic_time() < end) {
+    cpu->nap_over = false;
+    while (!cpu->stop && !cpu->unplug && !cpu->nap_over && g_get_monotonic_time() < end) {
         machine_lock_wait_until(cpu->halt_cond, end);
     }
 }
@@ -58,6 +59,14 @@ void cpu_nap(CPUState *cpu, int64_t us)
     g_assert(cpu_is_self(cpu));
     MACHINE_LOCK_GUARD();
     sleep_locked(cpu, us);
+}
+
+void cpu_nap_end(CPUState *cpu)
+{
+    g_assert(machine_locked());
+    __atomic_store_n(&cpu->nap_us, 0, __ATOMIC_RELAXED);
+    cpu->nap_over = true;
+    g_cond_broadcast(cpu->halt_cond);
 }
 
 static void hand_out(int64_t nap_us)

@@ -194,6 +194,7 @@ bool dirty_limit_set(int index, uint64_t mib_per_second, Error **errp)
     CPU_FOREACH(cpu) {
         if (index < 0 || cpu->index == index) {
             set_one(cpu->index, mib_per_second);
+            cpu_nap_end(cpu); /* it was for the former limit */
         }
     }
     g_mutex_unlock(&limit_lock);

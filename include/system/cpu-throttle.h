@@ -33,6 +33,8 @@ int64_t cpu_throttle_nap_us(int percent);
  * stop.
  */
 void cpu_nap(CPUState *cpu, int64_t us);
+/* Machine lock held: a vCPU that naps goes on at once, and the nap it was told of is off. */
+void cpu_nap_end(CPUState *cpu);
 /* vCPU loop (system/cpus.c), machine lock held: take the nap that is due; false: none was. */
 bool cpu_throttle_nap(CPUState *cpu);
 

@@ -31,6 +31,7 @@ struct CPUState {
     int exit_request;   /* atomic: leave the guest soon (see cpu_kick) */
     GCond *halt_cond;   /* machine lock; the vCPU sleeps here while stopped or halted */
     int64_t nap_us;     /* atomic: microseconds to sleep before more guest code (cpu-throttle.h) */
+    bool nap_over;      /* machine lock: the present sleep of that kind ends early */
     uint64_t ring_pages; /* atomic: pages taken from its dirty ring so far */
     bool regs_dirty;    /* machine lock or own thread: registers here are newer than
                            the accelerator's and are put before the next entry */

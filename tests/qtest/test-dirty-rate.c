@@ -103,7 +103,7 @@ static void test_while_migrating(void)
     json_object_unref(wait_measured(from));
     rate = measure(from, "dirty-bitmap", 1000);
     g_test_message("%d MiB/s", (int)rate);
-    g_assert_cmpint(rate, >, 0);
+    /* A page that the migration has not protected again counts once: it may well be nothing. */
     g_assert_cmpint(rate, <, 24);
     g_autofree char *refused = qtest_qmp_error(to->s, "calc-dirty-rate", "{'calc-time': 1}");
     g_assert_nonnull(strstr(refused, "migration comes in"));
@@ -253,6 +253,9 @@ static void test_ring(void)
     JsonObject *one = json_array_get_object_element(json_node_get_array(limits), 0);
     g_assert_cmpint(json_object_get_int_member(one, "limit-rate"), ==, 20);
     expect_refused(vm, "set-vcpu-dirty-limit", "{'dirty-rate': 1, 'cpu-index': 7}", "no vCPU 7");
+    /* It owes many seconds of sleep by now; without a limit it must not wait for their end. */
+    qtest_qmp_ok(vm->s, "set-vcpu-dirty-limit", "{'dirty-rate': 1}");
+    wait_rate_below(vm, 3);
     qtest_qmp_ok(vm->s, "cancel-vcpu-dirty-limit", NULL);
     g_assert_cmpint(measure(vm, "dirty-ring", 500), >, 40);
     guest_verify(vm);
