@@ -486,6 +486,9 @@ static void end_badly(Migration *m, Error *err)
         return_path_join(m->return_path, NULL);
     }
     preempt_source_end(m);
+    if (m->multifd_send) {
+        multifd_send_finish(m->multifd_send, NULL); /* its threads read what is freed below */
+    }
     if (m->out) {
         stream_close(m->out, NULL);
     }
