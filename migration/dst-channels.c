@@ -128,6 +128,18 @@ static void undecided_free(Undecided *u)
     g_free(u);
 }
 
+/* When only the preempt channel is missing, who has said nothing is that: it never will. */
+static void settle_silent(Migration *m)
+{
+    if (m->channel && !missing(m) && preempt_missing(m) && m->undecided) {
+        Undecided *u = m->undecided->data;
+
+        g_source_remove(u->source);
+        decide(m, g_steal_pointer(&u->ioc), NULL);
+        undecided_free(u);
+    }
+}
+
 static gboolean on_first_bytes(gint fd, GIOCondition cond, gpointer opaque);
 
 static gboolean on_again(gpointer opaque)
@@ -141,12 +153,14 @@ static gboolean on_again(gpointer opaque)
 static gboolean on_first_bytes(gint fd, GIOCondition cond, gpointer opaque)
 {
     Undecided *u = opaque;
+    Migration *m = u->m;
     uint8_t first[FIRST_BYTES];
     ssize_t n = recv(fd, first, sizeof(first), MSG_PEEK | MSG_DONTWAIT);
 
     if (n == FIRST_BYTES) {
-        decide(u->m, g_steal_pointer(&u->ioc), first);
+        decide(m, g_steal_pointer(&u->ioc), first);
         undecided_free(u);
+        settle_silent(m);
     } else if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) {
         u->source = g_timeout_add(AGAIN_MS, on_again, u);
     } else {
