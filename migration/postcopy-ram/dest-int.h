@@ -65,6 +65,8 @@ struct PostcopyDest {
 
     int wake_fd;             /* [L] eventfd: the listen thread looks again while it is paused; -1:
                                 it has ended */
+    GThread *second_thread;  /* [i] takes the preempt channel of a recovery with TLS; NULL: none */
+    int64_t second_until;    /* [a] when it gives up, us; 0: not while the main channel stands */
     MigAcceptor *acceptor;   /* [L] where the source may connect to again; NULL: nowhere yet */
 };
 

@@ -48,12 +48,19 @@ static Error *first_cause(PostcopyDest *pd, Error *err)
     return sending;
 }
 
+/* What take_second() got; the caller made it end. */
+static IOChannel *end_second(PostcopyDest *pd)
+{
+    return pd->second_thread ? g_thread_join(g_steal_pointer(&pd->second_thread)) : NULL;
+}
+
 static void close_channel(PostcopyDest *pd)
 {
     Migration *m = pd->m;
     g_autoptr(Error) err = NULL;
 
     migration_shutdown_channels(m);
+    io_channel_unref(end_second(pd));
     preempt_dest_stop(pd);
     return_path_send_detach(m->rp_send);
     if (!place_reset(pd->placer, &err)) {
@@ -140,23 +147,50 @@ static IOChannel *wait_for_connection(PostcopyDest *pd)
     return NULL;
 }
 
-/* For the preempt channel.  Waits a while. */
-static IOChannel *accept_second(PostcopyDest *pd, Error **errp)
+/* For the preempt channel, while the main one stands; until second_until. */
+static gpointer take_second(gpointer opaque)
 {
-    int64_t until = g_get_monotonic_time() + SECOND_WAIT_US;
+    PostcopyDest *pd = opaque;
 
-    while (!migration_cancelled(pd->m) && !g_atomic_int_get(&pd->m->channel->shut) &&
-           g_get_monotonic_time() < until) {
+    while (!migration_cancelled(pd->m) && !g_atomic_int_get(&pd->m->channel->shut)) {
+        int64_t until = __atomic_load_n(&pd->second_until, __ATOMIC_ACQUIRE);
         int fd;
-        IOChannel *ioc = take_connection(pd, true, &fd);
+        IOChannel *ioc;
 
+        if (until && g_get_monotonic_time() >= until) {
+            break;
+        }
+        ioc = take_connection(pd, true, &fd);
         if (ioc) {
             return ioc;
         }
         wait_a_while(pd, fd, SECOND_LOOK_MS);
     }
-    error_setg(errp, "the source has not made the preempt channel again");
     return NULL;
+}
+
+/*
+ * A TLS source does not go on before its second handshake is answered, so that needs a thread;
+ * without TLS the connection waits in the kernel until accept_second().
+ */
+static void start_second(PostcopyDest *pd)
+{
+    if (pd->m->tls_creds && pd->m->config->cap[MIG_CAP_POSTCOPY_PREEMPT]) {
+        __atomic_store_n(&pd->second_until, 0, __ATOMIC_RELEASE);
+        pd->second_thread = thread_start("mig/dst/tls", take_second, pd);
+    }
+}
+
+static IOChannel *accept_second(PostcopyDest *pd, Error **errp)
+{
+    IOChannel *ioc;
+
+    __atomic_store_n(&pd->second_until, g_get_monotonic_time() + SECOND_WAIT_US, __ATOMIC_RELEASE);
+    ioc = pd->second_thread ? end_second(pd) : take_second(pd);
+    if (!ioc) {
+        error_setg(errp, "the source has not made the preempt channel again");
+    }
+    return ioc;
 }
 
 /* The new connection is a stream without a header, whose first element is a command. */
@@ -192,11 +226,14 @@ bool postcopy_pause_dest(PostcopyDest *pd, Error *err)
         return false;
     }
     take_over(pd, ioc);
+    start_second(pd);
     return state_advance(m->state, MIG_STATE_POSTCOPY_PAUSED, MIG_STATE_POSTCOPY_RECOVER);
 }
 
 void postcopy_pause_end(PostcopyDest *pd)
 {
+    __atomic_store_n(&pd->second_until, 1, __ATOMIC_RELEASE);
+    io_channel_unref(end_second(pd));
     g_mutex_lock(&pd->lock);
     g_clear_pointer(&pd->acceptor, mig_acceptor_free);
     close_fd(&pd->wake_fd);

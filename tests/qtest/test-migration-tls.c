@@ -413,6 +413,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/migration/tls/postcopy/x509", "x509", test_postcopy);
     g_test_add_func("/migration/tls/postcopy/preempt", test_preempt);
     g_test_add_data_func("/migration/tls/postcopy/recover", NULL, test_recover);
+    g_test_add_data_func("/migration/tls/postcopy/recover-preempt", "", test_recover);
     for (size_t i = 0; i < G_N_ELEMENTS(refusals); i++) {
         g_autofree char *name = g_strdup_printf("/migration/tls/refused/%s", refusals[i].name);
         g_test_add_data_func(name, &refusals[i], test_refused);
