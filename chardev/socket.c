@@ -17,6 +17,7 @@
 #include "chardev/backend.h"
 #include "io/channel.h"
 #include "monitor/monitor.h"
+#include "monitor/yank.h"
 #include "util/log.h"
 #include "util/options.h"
 #include "util/util.h"
@@ -388,6 +389,20 @@ static bool open_client(SocketChardev *s, Error **errp)
     return true;
 }
 
+/* Any thread: whoever is connected is so no longer; the next may come. */
+static void socket_yank(void *opaque)
+{
+    Chardev *c = opaque;
+
+    g_mutex_lock(&c->lock);
+    if (c->fd_in >= 0) {
+        shutdown(c->fd_in, SHUT_RDWR);
+    }
+    g_mutex_unlock(&c->lock);
+}
+
+static const YankOps yank_ops = { .yank = socket_yank };
+
 static bool socket_open(Chardev *c, JsonObject *opts, Error **errp)
 {
     SocketChardev *s = socket_of(c);
@@ -396,13 +411,18 @@ static bool socket_open(Chardev *c, JsonObject *opts, Error **errp)
     if (!take_options(s, opts, errp) || !options_finish(opts, "socket", errp)) {
         return false;
     }
-    return s->server ? open_server(s, errp) : open_client(s, errp);
+    if (!(s->server ? open_server(s, errp) : open_client(s, errp))) {
+        return false;
+    }
+    yank_add("chardev", c->id, &yank_ops, c);
+    return true;
 }
 
 static void socket_close(Chardev *c)
 {
     SocketChardev *s = socket_of(c);
 
+    yank_remove(c);
     if (s->attempt) {
         g_mutex_lock(&s->attempt->lock);
         s->attempt->owner = NULL;

@@ -100,6 +100,19 @@ static void hmp_migrate_cancel(HmpSession *s, JsonObject *args)
     hmp_error(s, err);
 }
 
+static void hmp_announce_self(HmpSession *s, JsonObject *args)
+{
+    const MigConfig *c = mig_settings_get(mig_settings());
+    AnnounceParameters params = {
+        .initial = c->announce_initial, .max = c->announce_max, .rounds = c->announce_rounds,
+        .step = c->announce_step,
+    };
+    Error *err = NULL;
+
+    qmp_announce_self(&params, &err);
+    hmp_error(s, err);
+}
+
 static void hmp_migrate_continue(HmpSession *s, JsonObject *args)
 {
     const char *name = hmp_arg_str(args, "state");
@@ -329,6 +342,8 @@ static const HmpCommand commands[] = {
       hmp_migrate_start_postcopy },
     { "migrate_pause", "", "", "break the connection of a running postcopy migration",
       hmp_migrate_pause },
+    { "announce_self", "interfaces:s?,id:s?", "[interfaces] [id]",
+      "announce the guest's network cards (there are none)", hmp_announce_self },
     { "migrate_recover", "uri:s", "uri",
       "listen at uri for the source of a paused postcopy migration to connect again",
       hmp_migrate_recover },

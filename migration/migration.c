@@ -19,6 +19,7 @@
 #include "dst-channels.h"
 #include "globalstate.h"
 #include "io/tls.h"
+#include "monitor/yank.h"
 #include "lifecycle.h"
 #include "multifd/multifd.h"
 #include "postcopy-ram/postcopy.h"
@@ -130,6 +131,34 @@ static bool host_can_snapshot(Error **errp)
     return migration_incoming_pending() || snapshot_supported(errp);
 }
 
+static bool yank_present(void *opaque)
+{
+    MigrationRoot *r = opaque;
+    bool present;
+
+    g_mutex_lock(&r->current_lock);
+    present = (r->source && mig_state_is_running(mig_state_get(&r->source_state))) ||
+              (r->destination && mig_state_is_running(mig_state_get(&r->destination_state)));
+    g_mutex_unlock(&r->current_lock);
+    return present;
+}
+
+static void yank_now(void *opaque)
+{
+    MigrationRoot *r = opaque;
+
+    g_mutex_lock(&r->current_lock);
+    if (r->source && mig_state_is_running(mig_state_get(&r->source_state))) {
+        migration_shutdown_channels(r->source);
+    }
+    if (r->destination && mig_state_is_running(mig_state_get(&r->destination_state))) {
+        migration_shutdown_channels(r->destination);
+    }
+    g_mutex_unlock(&r->current_lock);
+}
+
+static const YankOps yank_ops = { .present = yank_present, .yank = yank_now };
+
 void migration_init(void)
 {
     SaveRegistry *reg = save_registry();
@@ -141,6 +170,7 @@ void migration_init(void)
     mig_settings_set_cap_check(mig_settings(), MIG_CAP_DIRTY_LIMIT, dirty_limit_supported);
     mig_settings_set_cap_check(mig_settings(), MIG_CAP_BACKGROUND_SNAPSHOT, host_can_snapshot);
     mig_settings_set_in_progress(mig_settings(), migration_in_progress);
+    yank_add("migration", NULL, &yank_ops, root);
 }
 
 void migration_machine_ready(void)

@@ -309,8 +309,8 @@ static void be_busy(void *opaque)
 }
 
 /*
- * While the main thread is stuck, exec-oob is answered (here: refused, by the same
- * path) and an in-band command waits.
+ * While the main thread is stuck, exec-oob is answered or refused, and an in-band command
+ * waits; a connection can be yanked then.
  */
 static gpointer out_of_band(gpointer opaque)
 {
@@ -324,6 +324,13 @@ static gpointer out_of_band(gpointer opaque)
                "\"The command query-version does not support OOB\"}}");
     client_send(&c, "{'exec-oob':'nosuch','id':'n'}\n");
     expect_part(&c, "\"CommandNotFound\"");
+    client_send(&c, "{'exec-oob':'query-yank','id':'q'}\n");
+    expect_part(&c, "{\"type\":\"chardev\",\"id\":\"mon1\"}");
+    client_send(&c, "{'exec-oob':'yank','arguments':{'instances':[{'type':'migration'}]}}\n");
+    expect_part(&c, "\"DeviceNotFound\"");
+    client_send(&c, "{'exec-oob':'yank','arguments':{'instances':"
+                "[{'type':'chardev','id':'mon2'}]},'id':'y'}\n");
+    expect(&c, "{\"return\":{},\"id\":\"y\"}");
     g_mutex_unlock(&busy);
     expect(&c, "{\"return\":{},\"id\":\"i\"}");
     client_close(&c);
