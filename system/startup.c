@@ -225,6 +225,9 @@ bool startup_accel(const Cmdline *c, Error **errp)
         const char *arg = g_ptr_array_index(list, i);
         g_autoptr(Error) err = NULL;
         if (accel_try_init(arg, &err)) {
+            if (reasons->len) {
+                warn_report("%s; -accel %s is used", reasons->str, arg);
+            }
             return true;
         }
         g_string_append_printf(reasons, "%s-accel %s: %s", reasons->len ? "; " : "", arg,

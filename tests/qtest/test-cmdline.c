@@ -208,8 +208,11 @@ static void test_several_accels(void)
 {
     QTestState *s = qtest_init("-M none -accel kvm,nosuch=1 -accel qtest");
     g_autoptr(JsonObject) o = qtest_qmp_object(s, "query-kvm", NULL);
+    g_autofree char *said = qtest_stderr(s);
 
     g_assert_false(json_object_get_boolean_member(o, "enabled"));
+    g_assert_nonnull(strstr(said, "nosuch"));
+    g_assert_nonnull(strstr(said, "-accel qtest is used"));
     qtest_quit(s);
 }
 
