@@ -124,7 +124,7 @@ static void test_works(gconstpointer opaque)
 static void test_command_line(void)
 {
     FilePair p = file_pair_source("none", MIB, "");
-    g_autofree char *path = file_pair_path(&p, "socket"), *more = NULL, *uri = NULL;
+    g_autofree char *path = file_pair_path(&p, "socket"), *more = NULL;
     g_autofree char *incoming = g_strdup_printf("unix:%s", path), *rules = NULL;
 
     tls_use(p.from, "x509", dirs->x509, false);
