@@ -7,11 +7,10 @@
 #include <string.h>
 
 #include "migration-file-ram.h"
+#include "stock.h"
 
 /* The stock one is so old that it knows no MULTIFD_FLUSH; as a source it is recognised. */
 #define OLD_PEER "-global migration.multifd-flush-after-each-section=on"
-
-static char *stock; /* NULL: there is none */
 
 typedef struct Case {
     const char *name;
@@ -79,14 +78,6 @@ static void run_case(const Case *c, bool from_stock)
     file_pair_free(&p);
 }
 
-static bool have_stock(void)
-{
-    if (!stock) {
-        g_test_skip("no qemu-system-x86_64 on this host (Debian package qemu-system-x86)");
-    }
-    return stock != NULL;
-}
-
 static void test_to_stock(gconstpointer c)
 {
     if (have_stock()) {
@@ -103,10 +94,8 @@ static void test_from_stock(gconstpointer c)
 
 int main(int argc, char **argv)
 {
-    const char *given = g_getenv("STOCK_QEMU");
-
     g_test_init(&argc, &argv, NULL);
-    stock = given ? g_strdup(given) : g_find_program_in_path("qemu-system-x86_64");
+    stock_find();
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *to = g_strdup_printf("/interop/multifd/to-stock/%s", cases[i].name);
         g_autofree char *from = g_strdup_printf("/interop/multifd/from-stock/%s", cases[i].name);

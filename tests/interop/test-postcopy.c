@@ -6,16 +6,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "migration-pair.h"
-
-static char *stock; /* NULL: there is none */
-
-static bool have_stock(void)
-{
-    if (!stock) {
-        g_test_skip("no qemu-system-x86_64 on this host (Debian package qemu-system-x86)");
-    }
-    return stock != NULL;
-}
+#include "stock.h"
 
 static Pair new_pair(const char *from, const char *from_args, const char *to, const char *to_args,
                      bool preempt)
@@ -153,10 +144,8 @@ static void test_recover_preempt_to_stock(gconstpointer args)
 
 int main(int argc, char **argv)
 {
-    const char *given = g_getenv("STOCK_QEMU");
-
     g_test_init(&argc, &argv, NULL);
-    stock = given ? g_strdup(given) : g_find_program_in_path("qemu-system-x86_64");
+    stock_find();
     g_test_add_func("/interop/postcopy/stock-to-ferry", test_stock_to_ferry);
     g_test_add_func("/interop/postcopy/ferry-to-stock", test_ferry_to_stock);
     g_test_add_func("/interop/postcopy/stock-to-ferry-memfd", test_stock_to_ferry_memfd);

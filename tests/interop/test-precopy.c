@@ -8,16 +8,7 @@
 #include <string.h>
 
 #include "migration-file-ram.h"
-
-static char *stock; /* NULL: there is none */
-
-static bool have_stock(void)
-{
-    if (!stock) {
-        g_test_skip("no qemu-system-x86_64 on this host (Debian package qemu-system-x86)");
-    }
-    return stock != NULL;
-}
+#include "stock.h"
 
 typedef struct Case {
     const char *name;
@@ -219,10 +210,8 @@ static void test_through_file(gconstpointer from_stock)
 
 int main(int argc, char **argv)
 {
-    const char *given = g_getenv("STOCK_QEMU");
-
     g_test_init(&argc, &argv, NULL);
-    stock = given ? g_strdup(given) : g_find_program_in_path("qemu-system-x86_64");
+    stock_find();
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *to = g_strdup_printf("/interop/precopy/to-stock/%s", cases[i].name);
         g_autofree char *from = g_strdup_printf("/interop/precopy/from-stock/%s", cases[i].name);

@@ -10,17 +10,9 @@
 #include "migration-file-ram.h"
 #include "migration-pair.h"
 #include "migration-tls.h"
+#include "stock.h"
 
-static char *stock; /* NULL: there is none */
 static TlsDirs *dirs;
-
-static bool have_stock(void)
-{
-    if (!stock) {
-        g_test_skip("no qemu-system-x86_64 on this host (Debian package qemu-system-x86)");
-    }
-    return stock != NULL;
-}
 
 typedef struct Case {
     const char *name, *kind;
@@ -161,11 +153,10 @@ static void test_refused(gconstpointer from_stock)
 
 int main(int argc, char **argv)
 {
-    const char *given = g_getenv("STOCK_QEMU");
     int ret;
 
     g_test_init(&argc, &argv, NULL);
-    stock = given ? g_strdup(given) : g_find_program_in_path("qemu-system-x86_64");
+    stock_find();
     dirs = tls_dirs_new();
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *to = g_strdup_printf("/interop/tls/to-stock/%s", cases[i].name);
