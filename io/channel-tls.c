@@ -13,6 +13,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <gnutls/x509.h>
+#include <poll.h>
 #include <string.h>
 
 #include "io/channel-private.h"
@@ -37,6 +38,7 @@ typedef struct TlsChannel {
     GCond changed;             /* of the next three */
     bool flushing;             /* [S] somebody writes what was in `out` */
     bool reading;              /* [S] a thread is in readv */
+    bool writing;              /* [S] a thread is in writev: it flushes before it returns */
     char *alert;               /* [S] fatal alert of the peer, NULL: none */
     bool established;          /* [S] the handshake is over */
     bool heard;                /* [S] plain text came */
@@ -271,6 +273,27 @@ static ssize_t recv_iov_locked(TlsChannel *t, const struct iovec *iov, size_t n,
     return done;
 }
 
+/* Can a few bytes go out below without waiting? */
+static bool room_below(const TlsChannel *t)
+{
+    struct pollfd pfd = { .fd = t->base.inner->fd_out, .events = POLLOUT };
+
+    return poll(&pfd, 1, 0) > 0;
+}
+
+/*
+ * Answers of TLS itself that reading has left in `out`.  A writer takes them along; without one
+ * they go out now if there is room, else with what comes next.  A reader must never wait to
+ * write, least of all a writer's data: two ends that both do so would not read any more.
+ */
+static bool answer_locked(TlsChannel *t, Error **errp)
+{
+    if (!t->out->len || t->writing || t->flushing || !room_below(t)) {
+        return true;
+    }
+    return flush_locked(t, errp);
+}
+
 static ssize_t tls_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp)
 {
     TlsChannel *t = tls_of(ioc);
@@ -286,8 +309,7 @@ static ssize_t tls_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Erro
         if (r != -EAGAIN) {
             break;
         }
-        /* Answers of TLS itself; when a writer is at it, it takes them along. */
-        if ((t->out->len && !t->flushing && !flush_locked(t, errp)) || !fill_locked(t, errp)) {
+        if (!answer_locked(t, errp) || !fill_locked(t, errp)) {
             r = -1;
             break;
         }
@@ -392,20 +414,21 @@ static ssize_t tls_writev(IOChannel *ioc, const struct iovec *iov, size_t n, Err
     size_t at = 0, done = 0;
     bool ok = true;
 
+    g_mutex_lock(&t->lock);
+    t->writing = true;
     while (ok && n > 0) {
         const void *data;
-        size_t len = next_record(t, &iov, &n, &at, &data);
+        size_t len;
 
-        if (io_channel_check_shut(ioc, IO_SHUTDOWN_WRITE, errp)) {
-            return -1;
-        }
+        g_mutex_unlock(&t->lock); /* between records the reader gets its turn */
+        len = next_record(t, &iov, &n, &at, &data);
         g_mutex_lock(&t->lock);
-        ok = send_locked(t, data, len, &err);
-        g_mutex_unlock(&t->lock);
+        ok = !io_channel_check_shut(ioc, IO_SHUTDOWN_WRITE, &err) &&
+             send_locked(t, data, len, &err);
         done += len;
     }
-    g_mutex_lock(&t->lock);
     ok = ok && flush_locked(t, &err);
+    t->writing = false;
     if (!ok && !io_channel_check_shut(ioc, IO_SHUTDOWN_WRITE, NULL)) {
         look_for_alert_locked(t, LAST_WORD_MS / 5);
         if (t->alert) {
