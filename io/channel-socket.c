@@ -14,7 +14,7 @@
 #include "io/channel-private.h"
 #include "util/util.h"
 
-static ssize_t socket_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp)
+static ssize_t receive(IOChannel *ioc, const struct iovec *iov, size_t n, int flags, Error **errp)
 {
     struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = n };
 
@@ -22,7 +22,7 @@ static ssize_t socket_readv(IOChannel *ioc, const struct iovec *iov, size_t n, E
         if (io_channel_check_shut(ioc, IO_SHUTDOWN_READ, errp)) {
             return -1;
         }
-        ssize_t r = recvmsg(ioc->fd_in, &msg, MSG_CMSG_CLOEXEC);
+        ssize_t r = recvmsg(ioc->fd_in, &msg, MSG_CMSG_CLOEXEC | flags);
         if (r > 0) {
             return r;
         }
@@ -30,6 +30,9 @@ static ssize_t socket_readv(IOChannel *ioc, const struct iovec *iov, size_t n, E
             return io_channel_check_shut(ioc, IO_SHUTDOWN_READ, errp) ? -1 : 0;
         }
         if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            if (flags & MSG_DONTWAIT) {
+                return IO_WOULD_BLOCK;
+            }
             if (!io_channel_wait_fd(ioc, ioc->fd_in, IO_SHUTDOWN_READ, errp)) {
                 return -1;
             }
@@ -38,6 +41,16 @@ static ssize_t socket_readv(IOChannel *ioc, const struct iovec *iov, size_t n, E
             return -1;
         }
     }
+}
+
+static ssize_t socket_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp)
+{
+    return receive(ioc, iov, n, 0, errp);
+}
+
+static ssize_t socket_try_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp)
+{
+    return receive(ioc, iov, n, MSG_DONTWAIT, errp);
 }
 
 static ssize_t socket_writev(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp)
@@ -84,7 +97,9 @@ static bool socket_shutdown(IOChannel *ioc, IOShutdown how, Error **errp)
 static const IOChannelClass socket_class = {
     .name = "socket",
     .two_way = true,
+    .shutdown_wakes = true,
     .readv = socket_readv,
+    .try_readv = socket_try_readv,
     .writev = socket_writev,
     .shutdown = socket_shutdown,
     .close = io_channel_fd_close,

@@ -90,25 +90,85 @@ bool io_channel_wait_fd(IOChannel *ioc, int fd, IOShutdown how, Error **errp)
     }
 }
 
+/* poll() that goes on after a signal with what is left of timeout_ms (-1: no limit). */
+static int poll_again(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    int64_t end = timeout_ms > 0 ? host_clock_ms() + timeout_ms : 0;
+    int ready;
+
+    while ((ready = poll(fds, n, timeout_ms)) < 0 && errno == EINTR) {
+        if (timeout_ms > 0) {
+            timeout_ms = MAX(end - host_clock_ms(), 0);
+        }
+    }
+    return ready;
+}
+
+/* Bytes that can be read although no descriptor says so. */
+static bool has_pending(IOChannel *ioc)
+{
+    return ioc->fd_in < 0 || (ioc->klass->pending && ioc->klass->pending(ioc));
+}
+
 bool io_channel_wait_readable(IOChannel *ioc, int timeout_ms)
 {
     struct pollfd pfd[2] = {
         { .fd = ioc->fd_in, .events = POLLIN },
         { .fd = ioc->quit_fd[IO_SHUTDOWN_READ], .events = POLLIN },
     };
-    int64_t end = host_clock_ms() + timeout_ms;
-    int n;
 
-    if (ioc->fd_in < 0 || (ioc->klass->pending && ioc->klass->pending(ioc))) {
-        return true;
+    return has_pending(ioc) || poll_again(pfd, 2, timeout_ms) != 0;
+}
+
+static void add_poll(struct pollfd *pfd, unsigned *means, unsigned *n, int fd, short events,
+                     unsigned ready)
+{
+    pfd[*n] = (struct pollfd){ .fd = fd, .events = events };
+    means[(*n)++] = ready;
+}
+
+unsigned io_channel_poll(IOChannel *ioc, unsigned want, int other_fd, int timeout_ms)
+{
+    struct pollfd pfd[5];
+    unsigned means[5], n = 0;
+    unsigned ready = (want & IO_READY_READ) && has_pending(ioc) ? IO_READY_READ : 0;
+
+    if (other_fd >= 0) {
+        add_poll(pfd, means, &n, other_fd, POLLIN, IO_READY_OTHER);
     }
-    do {
-        n = poll(pfd, 2, timeout_ms);
-        if (n < 0 && timeout_ms > 0) {
-            timeout_ms = MAX(end - host_clock_ms(), 0);
+    if (want & IO_READY_READ) {
+        add_poll(pfd, means, &n, ioc->fd_in, POLLIN, IO_READY_READ);
+    }
+    if (want & IO_READY_WRITE) {
+        ready |= ioc->fd_out < 0 ? IO_READY_WRITE : 0;
+        add_poll(pfd, means, &n, ioc->fd_out, POLLOUT, IO_READY_WRITE);
+    }
+    for (int i = 0; i < 2 && !ioc->klass->shutdown_wakes; i++) {
+        if (want & (1 << i)) {
+            add_poll(pfd, means, &n, ioc->quit_fd[i], POLLIN, 1 << i);
         }
-    } while (n < 0 && errno == EINTR);
-    return n != 0;
+    }
+    if (poll_again(pfd, n, ready ? 0 : timeout_ms) > 0) {
+        for (unsigned i = 0; i < n; i++) {
+            ready |= pfd[i].revents ? means[i] : 0;
+        }
+    }
+    return ready;
+}
+
+ssize_t io_channel_try_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp)
+{
+    ssize_t r;
+
+    if (!ioc->klass->try_readv) {
+        return io_channel_wait_readable(ioc, 0) ? io_channel_readv(ioc, iov, n, errp)
+                                                : IO_WOULD_BLOCK;
+    }
+    r = ioc->klass->try_readv(ioc, iov, MIN(n, IOV_MAX), errp);
+    if (r != IO_WOULD_BLOCK) {
+        trace_io_channel_read(ioc, n, r);
+    }
+    return r;
 }
 
 ssize_t io_channel_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp)

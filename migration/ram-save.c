@@ -21,6 +21,7 @@
 #include "multifd/multifd.h"
 #include "pagemap.h"
 #include "ram.h"
+#include "return-path.h"
 #include "src-snapshot.h"
 #include "stream-internal.h"
 #include "system/address-space.h"
@@ -289,6 +290,18 @@ static bool next_run(Migration *m, uint64_t max, PageRun *ret_run)
     return urgent_next(m->ram, ret_run) || dirty_next(m->ram, max, ret_run);
 }
 
+/*
+ * Postcopy, when this thread reads the return path as well: until somebody asks for a page or
+ * the channel has room for others, so that a page that is asked for waits for no more than what
+ * the channel holds.
+ */
+static void serve_requests(Migration *m)
+{
+    while (return_path_lent(m->return_path) && !stat_get(m->ram->urgent_waiting) &&
+           return_path_serve(m->return_path, IO_READY_WRITE, -1) != IO_READY_WRITE) {
+    }
+}
+
 bool ram_save_iterate(Migration *m, Stream *s, Error **errp)
 {
     int64_t end_ns = host_clock_ns() + PART_MS * 1000000LL;
@@ -301,6 +314,8 @@ bool ram_save_iterate(Migration *m, Stream *s, Error **errp)
 
         if (m->snapshot) {
             snapshot_poll(m);
+        } else if (m->in_postcopy) {
+            serve_requests(m);
         }
         uint64_t allowed = stream_rate_left_bytes(s) / TARGET_PAGE_SIZE + 1;
 

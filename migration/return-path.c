@@ -1,8 +1,12 @@
 /*
- * The source's return-path thread ("mig/src/return"): reads what the destination says,
- * checks it, and hands it on: page requests to the urgent queue, PONG to the postcopy
- * switch.  It never waits for anything but the channel, and sends nothing, except on the preempt
- * channel (preempt-source.c): that is written by this thread, a page a request.
+ * The source's end of the return path: reads what the destination says, checks it, and hands it
+ * on: page requests to the urgent queue, PONG to the postcopy switch.
+ *
+ * Belongs to the reader.  That is the return-path thread ("mig/src/return"), which never waits
+ * for anything but the channel, and sends nothing, except on the preempt channel
+ * (preempt-source.c): that is written by this thread, a page a request.  While pages go out on
+ * the main channel in postcopy it lends the reading to the migration thread, which is awake
+ * anyway: a request then costs no wake-up (return_path_serve).
  *
  * It ends with SHUT, with an error, or when the channel is shut down.
  *
@@ -23,13 +27,16 @@
 #include "util/util.h"
 #include "wire.h"
 
-/* Field keys: [c] constant, [r] return-path thread, [R] lock. */
+/* Field keys: [c] constant, [r] the reader, [m] migration thread, [R] lock. */
 struct ReturnPath {
     Migration *m;              /* [c] */
     IOChannel *ioc;            /* [c] owned reference */
     GThread *thread;           /* [c] until joined; owner's thread */
     RamSourceBlock *last_block; /* [r] what REQ_PAGES means; NULL: none was named */
     GMutex lock;
+    GCond given_back;          /* of the next two */
+    bool wanted;               /* [R] the migration thread would read itself */
+    bool lent;                 /* [R] it does; it may look without the lock */
     bool ended;                /* [R] */
     int answered;              /* atomic: a message came */
     unsigned bitmaps;          /* atomic: blocks whose received bitmap is complete */
@@ -277,17 +284,14 @@ static Verdict read_message(ReturnPath *rp, Error **errp)
     return handlers[message](rp, payload, len, errp);
 }
 
-static void *return_path_thread(void *opaque)
+/* The reader: one message, or the end of the path.  False: that was it. */
+static bool read_one(ReturnPath *rp)
 {
-    ReturnPath *rp = opaque;
     Error *err = NULL;
-    Verdict v;
 
-    /* Requests for pages must not wait until the busy sender has used up its slice. */
-    sched_set_slice(0, SCHED_SLICE_URGENT_NS);
-    do {
-        v = read_message(rp, &err);
-    } while (v == GO_ON);
+    if (read_message(rp, &err) == GO_ON) {
+        return true;
+    }
     if (err) {
         error_prefix(&err, "return path: ");
     }
@@ -297,7 +301,64 @@ static void *return_path_thread(void *opaque)
     rp->error = err;
     g_mutex_unlock(&rp->lock);
     src_wake(rp->m);
+    return false;
+}
+
+/* Between two messages: lend the reading if it is wanted, until it is given back. */
+static void lend_reading(ReturnPath *rp)
+{
+    g_mutex_lock(&rp->lock);
+    while (rp->wanted && !rp->ended && mig_state_get(rp->m->state) == MIG_STATE_POSTCOPY_ACTIVE) {
+        if (!rp->lent) {
+            __atomic_store_n(&rp->lent, true, __ATOMIC_RELEASE);
+            src_wake(rp->m);
+        }
+        g_cond_wait(&rp->given_back, &rp->lock);
+    }
+    g_mutex_unlock(&rp->lock);
+}
+
+static void *return_path_thread(void *opaque)
+{
+    ReturnPath *rp = opaque;
+
+    /* Requests for pages must not wait until the busy sender has used up its slice. */
+    sched_set_slice(0, SCHED_SLICE_URGENT_NS);
+    while (!return_path_ended(rp, NULL) && read_one(rp)) {
+        lend_reading(rp);
+    }
     return NULL;
+}
+
+void return_path_want(ReturnPath *rp)
+{
+    g_mutex_lock(&rp->lock);
+    rp->wanted = true;
+    g_mutex_unlock(&rp->lock);
+}
+
+void return_path_give_back(ReturnPath *rp)
+{
+    g_mutex_lock(&rp->lock);
+    rp->wanted = false;
+    __atomic_store_n(&rp->lent, false, __ATOMIC_RELEASE);
+    g_cond_signal(&rp->given_back);
+    g_mutex_unlock(&rp->lock);
+}
+
+bool return_path_lent(const ReturnPath *rp)
+{
+    return rp && __atomic_load_n(&rp->lent, __ATOMIC_ACQUIRE);
+}
+
+unsigned return_path_serve(ReturnPath *rp, unsigned want, int timeout_ms)
+{
+    unsigned ready = io_channel_poll(rp->ioc, want | IO_READY_READ, -1, timeout_ms);
+
+    if ((ready & IO_READY_READ) && !read_one(rp)) {
+        return_path_give_back(rp);
+    }
+    return ready;
 }
 
 ReturnPath *return_path_start(Migration *m)
@@ -307,6 +368,7 @@ ReturnPath *return_path_start(Migration *m)
     rp->m = m;
     rp->ioc = io_channel_ref(m->channel);
     g_mutex_init(&rp->lock);
+    g_cond_init(&rp->given_back);
     rp->thread = thread_start("mig/src/return", return_path_thread, rp);
     return rp;
 }
@@ -342,6 +404,7 @@ bool return_path_resumed(const ReturnPath *rp)
 bool return_path_join(ReturnPath *rp, Error **errp)
 {
     if (rp->thread) {
+        return_path_give_back(rp);
         g_thread_join(rp->thread);
         rp->thread = NULL;
     }
@@ -361,5 +424,6 @@ void return_path_free(ReturnPath *rp)
     io_channel_unref(rp->ioc);
     g_clear_error(&rp->error);
     g_mutex_clear(&rp->lock);
+    g_cond_clear(&rp->given_back);
     g_free(rp);
 }

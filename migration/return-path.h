@@ -39,7 +39,23 @@ unsigned return_path_bitmaps(const ReturnPath *rp);
 /* Recovery: RESUME_ACK came.  Any thread. */
 bool return_path_resumed(const ReturnPath *rp);
 /*
- * Wait until the thread has ended.  True: the destination said SHUT(0).  False: errp
+ * The migration thread would read the path itself while the state is postcopy-active: the
+ * return-path thread lends it the reading after its next message.  Migration thread.
+ */
+void return_path_want(ReturnPath *rp);
+/* Has it done so?  NULL is fine. */
+bool return_path_lent(const ReturnPath *rp);
+/* Give the reading back, if it was lent at all, and want it no more.  Migration thread. */
+void return_path_give_back(ReturnPath *rp);
+/*
+ * Migration thread, while the reading is lent: wait until a message has come, or until one of
+ * `want` (IO_READY_WRITE or 0) holds, at most timeout_ms (-1: no limit); handle one message if
+ * there is one.  Returns what was ready, IOReady bits.  At the end of the path the reading goes
+ * back by itself.
+ */
+unsigned return_path_serve(ReturnPath *rp, unsigned want, int timeout_ms);
+/*
+ * Wait until the thread has ended.  Gives the reading back.  True: the destination said SHUT(0).  False: errp
  * says what it said or what broke.  Shut the channel down first if it may stay silent.
  */
 bool return_path_join(ReturnPath *rp, Error **errp);

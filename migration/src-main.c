@@ -55,6 +55,10 @@ static void rate_sleep(Migration *m)
 
     if (left_us > 0 && !migration_cancelled(m)) {
         stream_flush(m->out);
+        if (return_path_lent(m->return_path)) {
+            return_path_serve(m->return_path, 0, (left_us + 999) / 1000);
+            return;
+        }
         mig_state_wait(m->state, mig_state_get(m->state), g_get_monotonic_time() + left_us);
     }
 }
@@ -399,6 +403,9 @@ static bool complete_precopy(Migration *m, Error **errp)
 static bool postcopy_send(Migration *m, Error **errp)
 {
     rates_account(m);
+    if (!m->preempt) {
+        return_path_want(m->return_path);
+    }
     while (ram_dirty_bytes(m->ram)) {
         if (migration_cancelled(m) || !return_path_alive(m, errp)) {
             return false;
@@ -412,6 +419,7 @@ static bool postcopy_send(Migration *m, Error **errp)
             rate_sleep(m);
         }
     }
+    return_path_give_back(m->return_path);
     if (!savevm_complete_live(m, true, errp)) {
         return false;
     }

@@ -56,8 +56,16 @@ size_t stream_queued(const Stream *s);
 size_t stream_get_iov(Stream *s, const struct iovec *iov, size_t n);
 /* Give back the last len bytes, which the next get returns (any amount). */
 void stream_unget(Stream *s, const void *buf, size_t len);
+/*
+ * Called by the reading thread when the channel has nothing to read, until it has: to wait for
+ * that and for something else.  NULL: the read itself waits (the default).
+ */
+typedef void StreamWaitFn(void *opaque, IOChannel *ioc);
+void stream_set_wait(Stream *s, StreamWaitFn *wait, void *opaque);
 /* Bytes that can be got without touching the channel. */
 size_t stream_buffered(const Stream *s);
+/* Buffer what has come by now, as far as there is room; does not block.  Errors are sticky. */
+void stream_top_up(Stream *s);
 /*
  * The buffered bytes themselves, borrowed until the next get or unget: to look at what
  * is coming without taking it.

@@ -23,7 +23,7 @@
 #define OUT_BUF (64 * KiB)
 #define OUT_IOV 512
 #define OUT_QUEUE_MAX (512 * KiB) /* written out at this size: stays in the CPU's cache */
-#define IN_BUF (128 * KiB)
+#define IN_BUF (256 * KiB)
 #define PEEK_MAX 512
 
 struct Stream {
@@ -52,6 +52,8 @@ struct Stream {
     GBytes *in_owned; /* memory input that keeps its bytes alive */
     bool in_fixed;    /* memory input: `in` is not ours and there is no more */
     bool in_ended;    /* the channel said end of stream */
+    StreamWaitFn *wait; /* before each read; NULL: none */
+    void *wait_opaque;
 
     /* Rate limit of the writer. */
     uint64_t window_limit; /* bytes, 0: none */
@@ -400,11 +402,56 @@ static ssize_t read_channel(Stream *s, const struct iovec *iov, size_t n, Error 
     if (locked) {
         machine_unlock();
     }
-    r = io_channel_readv(s->ioc, iov, n, errp);
+    if (!s->wait) {
+        r = io_channel_readv(s->ioc, iov, n, errp);
+    } else {
+        while ((r = io_channel_try_readv(s->ioc, iov, n, errp)) == IO_WOULD_BLOCK) {
+            s->wait(s->wait_opaque, s->ioc);
+        }
+    }
     if (locked) {
         machine_lock();
     }
     return r;
+}
+
+void stream_set_wait(Stream *s, StreamWaitFn *wait, void *opaque)
+{
+    s->wait = wait;
+    s->wait_opaque = opaque;
+}
+
+/* One read behind what is buffered.  False at the end of the stream (no error) or on error. */
+static bool read_more(Stream *s, bool block)
+{
+    Error *err = NULL;
+    struct iovec iov = { s->in + s->in_len, s->in_cap - s->in_len };
+    ssize_t r = block ? read_channel(s, &iov, 1, &err)
+                      : io_channel_try_readv(s->ioc, &iov, 1, &err);
+
+    if (r == IO_WOULD_BLOCK) {
+        return true;
+    }
+    if (r < 0) {
+        stream_error_take(s, -EIO, err);
+        return false;
+    }
+    if (r == 0) {
+        s->in_ended = true;
+        return false;
+    }
+    s->in_len += r;
+    return true;
+}
+
+void stream_top_up(Stream *s)
+{
+    if (s->in_pos == s->in_len) {
+        s->in_pos = s->in_len = 0;
+    }
+    if (!s->in_fixed && !s->in_ended && stream_ok(s) && s->in_len < s->in_cap) {
+        read_more(s, false);
+    }
 }
 
 /* Have `want` bytes in the buffer.  False at the end of the stream (no error) or on error. */
@@ -418,18 +465,9 @@ static bool fill(Stream *s, size_t want)
     }
     make_room(s, want);
     while (stream_buffered(s) < want) {
-        Error *err = NULL;
-        struct iovec iov = { s->in + s->in_len, s->in_cap - s->in_len };
-        ssize_t r = read_channel(s, &iov, 1, &err);
-        if (r < 0) {
-            stream_error_take(s, -EIO, err);
+        if (!read_more(s, true)) {
             return false;
         }
-        if (r == 0) {
-            s->in_ended = true;
-            return false;
-        }
-        s->in_len += r;
     }
     return stream_ok(s);
 }

@@ -25,12 +25,15 @@ typedef struct IOChannelClass {
     const char *name; /* "socket", "fd", "file", "exec", "tls", "buffer" */
     bool seekable;
     bool two_way;     /* bytes can come back on it (may be refined per channel) */
+    bool shutdown_wakes; /* its own shutdown makes poll() on its descriptors return */
     /*
      * At least one byte moved: the count; read at end of stream: 0; failure: -1 with
      * errp set.  Wait (poll) as long as it takes, also on non-blocking descriptors.
      */
     ssize_t (*readv)(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
     ssize_t (*writev)(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
+    /* As readv, but IO_WOULD_BLOCK in place of waiting.  NULL: poll() tells. */
+    ssize_t (*try_readv)(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
     ssize_t (*pread)(IOChannel *ioc, void *buf, size_t len, uint64_t offset, Error **errp);
     ssize_t (*pwrite)(IOChannel *ioc, const void *buf, size_t len, uint64_t offset, Error **errp);
     int64_t (*seek)(IOChannel *ioc, int64_t offset, int whence, Error **errp);
@@ -59,6 +62,9 @@ void io_channel_set_name(IOChannel *ioc, const char *name);
 
 ssize_t io_channel_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
 ssize_t io_channel_writev(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
+/* As io_channel_readv(), but never waits: IO_WOULD_BLOCK when there is nothing yet. */
+#define IO_WOULD_BLOCK (-2)
+ssize_t io_channel_try_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
 /* All bytes or failure; read: 1 done, 0 clean end before the first byte, -1 error. */
 int io_channel_read_all(IOChannel *ioc, void *buf, size_t len, Error **errp);
 bool io_channel_writev_all(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
@@ -81,6 +87,18 @@ ssize_t io_channel_pwrite(IOChannel *ioc, const void *buf, size_t len, uint64_t 
  * (false).  Channels without a descriptor are always ready.
  */
 bool io_channel_wait_readable(IOChannel *ioc, int timeout_ms);
+/* What can be done without blocking; bits. */
+typedef enum IOReady {
+    IO_READY_READ = 1,  /* something came, or the direction has ended or was shut down */
+    IO_READY_WRITE = 2, /* there is room for something, or writing fails at once */
+    IO_READY_OTHER = 4, /* the other descriptor can be read */
+} IOReady;
+/*
+ * Wait until one of `want` (IO_READY_READ, IO_READY_WRITE) holds, or until other_fd (-1: none)
+ * can be read, at most timeout_ms (-1: no limit).  Returns those that hold, 0: none does.
+ * Any thread; the caller keeps other threads from reading or writing meanwhile.
+ */
+unsigned io_channel_poll(IOChannel *ioc, unsigned want, int other_fd, int timeout_ms);
 
 /* Constructors; fds pass to the channel. */
 IOChannel *io_channel_socket_new(int fd);

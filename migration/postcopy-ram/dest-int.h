@@ -26,11 +26,19 @@ typedef enum PostcopyPhase {
     POSTCOPY_ENDED,      /* every page has come */
 } PostcopyPhase;
 
+/* Who reads userfaultfd. */
+typedef enum FaultWatcher {
+    FAULT_THREAD,   /* the fault thread */
+    FAULT_LISTENER, /* the listen thread, while it reads pages */
+    FAULT_NOBODY,   /* it is over: the fault thread ends */
+} FaultWatcher;
+
 /* A channel that pages come on: what the functions of the PageSink work on. */
 typedef struct PlaceChannel {
     PostcopyDest *pd;
     Placer *placer;
     RamDest *rd;             /* its `last` is this channel's */
+    unsigned records;        /* read so far; wraps */
 } PlaceChannel;
 
 extern const PageSink postcopy_sink; /* dest.c; its opaque is a PlaceChannel */
@@ -53,7 +61,8 @@ struct PostcopyDest {
     PlaceChannel main;       /* [i] */
     PreemptDest *preempt;    /* [i] NULL: no preempt channel */
 
-    int quit_fd;             /* [c] eventfd: the fault thread ends */
+    int watcher;             /* [a] FaultWatcher; written by the listen thread once it runs */
+    int watcher_fd;          /* [c] eventfd: the fault thread looks who is the watcher */
     GThread *fault_thread;   /* [c] until joined */
 
     GThread *listen_thread;  /* [c] until joined */
@@ -82,6 +91,15 @@ void postcopy_set_phase(PostcopyDest *pd, PostcopyPhase phase);
 bool fault_thread_start(PostcopyDest *pd, Error **errp);
 /* End it; a thread that was never started is fine. */
 void fault_thread_stop(PostcopyDest *pd);
+/*
+ * The listen thread is the watcher from now on: when m->in has nothing to read it waits for
+ * faults as well.  It calls fault_look() now and then while it is busy.
+ */
+void fault_take_over(PostcopyDest *pd);
+/* The fault thread is the watcher again.  Listen thread; it may never have taken over. */
+void fault_give_back(PostcopyDest *pd);
+/* Serve the faults that there are; does not wait.  The watcher. */
+void fault_look(PostcopyDest *pd);
 
 /* ---- recover-dest.c ---- */
 

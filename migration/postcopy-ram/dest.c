@@ -15,6 +15,7 @@
 #include "migration/postcopy-ram/discard.h"
 #include "migration/return-path.h"
 #include "migration/state.h"
+#include "migration/stream-internal.h"
 #include "migration/wire.h"
 #include "system/cpus.h"
 #include "trace/migration.h"
@@ -136,7 +137,7 @@ bool postcopy_dest_advise(Migration *m, const uint8_t *payload, size_t len, Erro
     }
     pd = g_new0(PostcopyDest, 1);
     pd->m = m;
-    pd->uffd = pd->quit_fd = -1;
+    pd->uffd = pd->watcher_fd = -1;
     pd->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (pd->wake_fd < 0) {
         g_error("cannot make an eventfd: %s", g_strerror(errno));
@@ -185,10 +186,22 @@ static bool sink_done(void *opaque, RAMBlock *rb, uint64_t offset, bool zero, Er
                 : place_page_done(c->placer, errp);
 }
 
+/* Records between two looks at who waits and at what has come for them: some 10 us of work. */
+#define LOOK_RECORDS 8
+
 static bool sink_before_read(void *opaque, Stream *s, Error **errp)
 {
     PlaceChannel *c = opaque;
     const RamDestBlock *last = c->rd->last;
+
+    if (++c->records % LOOK_RECORDS == 0) {
+        if (__atomic_load_n(&c->pd->watcher, __ATOMIC_RELAXED) == FAULT_LISTENER) {
+            fault_look(c->pd);
+        }
+        if (pmi_outstanding(c->pd->pmi)) {
+            stream_top_up(s);
+        }
+    }
 
     return place_before_read(c->placer, s, errp) &&
            (!last || place_ahead(c->placer, pmi_find(c->pd->pmi, last->rb), s, errp));
@@ -258,6 +271,7 @@ bool postcopy_dest_listen(Migration *m, Error **errp)
         return false;
     }
     io_channel_set_recv_buffer(m->channel, POSTCOPY_SOCKET_BUFFER);
+    io_channel_set_send_buffer(m->channel, POSTCOPY_REQUEST_BUFFER);
     postcopy_set_phase(pd, POSTCOPY_LISTENING);
     listen_thread_start(pd);
     return true;

@@ -1,9 +1,13 @@
 /*
- * The fault thread ("mig/dst/fault"): hears from userfaultfd who touched a page that is
- * not there, and asks the source for it, once.
+ * Faults: hears from userfaultfd who touched a page that is not there, and asks the source for
+ * it, once.
  *
- * It sleeps in poll() on the userfaultfd and on an eventfd that ends it.  It takes no
- * lock but the return path's, waits for nobody, and never touches guest memory.
+ * Belongs to the watcher.  That is the fault thread ("mig/dst/fault"), which sleeps in poll() on
+ * the userfaultfd and on an eventfd that ends it.  While pages come on the main channel the
+ * listen thread is the watcher: it is awake anyway, and a fault then costs no wake-up; the fault
+ * thread sleeps until the listen thread gives that back.  Should both look for a moment, each
+ * event still goes to one of them.  The watcher takes no lock but the return path's, waits for
+ * nobody, and never touches guest memory.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,6 +17,7 @@
 
 #include "migration/postcopy-ram/dest-int.h"
 #include "migration/return-path.h"
+#include "migration/stream-internal.h"
 #include "system/cpus.h"
 #include "trace/migration.h"
 #include "util/log.h"
@@ -81,35 +86,101 @@ static bool handle_events(PostcopyDest *pd, Error **errp)
     return n >= 0;
 }
 
+static void watch_failed(PostcopyDest *pd, Error *err)
+{
+    migration_set_error(pd->m, err);
+    migration_shutdown_channels(pd->m);
+}
+
+static FaultWatcher watcher(const PostcopyDest *pd)
+{
+    return __atomic_load_n(&pd->watcher, __ATOMIC_ACQUIRE);
+}
+
+/* Sleeps until there is an event, if this thread is the watcher, or the watcher changes. */
+static bool fault_thread_wait(PostcopyDest *pd, bool *ret_events, Error **errp)
+{
+    struct pollfd fds[2] = {
+        { .fd = watcher(pd) == FAULT_THREAD ? pd->uffd : -1, .events = POLLIN },
+        { .fd = pd->watcher_fd, .events = POLLIN },
+    };
+    uint64_t n;
+
+    *ret_events = false;
+    if (poll(fds, 2, -1) < 0) {
+        if (errno != EINTR) {
+            error_setg_errno(errp, errno, "fault thread: poll");
+            return false;
+        }
+        return true;
+    }
+    if (fds[1].revents && read(pd->watcher_fd, &n, sizeof(n)) < 0 && errno != EAGAIN) {
+        error_setg_errno(errp, errno, "fault thread: eventfd");
+        return false;
+    }
+    *ret_events = fds[0].revents != 0;
+    return true;
+}
+
 static void *fault_thread(void *opaque)
 {
     PostcopyDest *pd = opaque;
-    struct pollfd fds[2] = {
-        { .fd = pd->uffd, .events = POLLIN },
-        { .fd = pd->quit_fd, .events = POLLIN },
-    };
     Error *err = NULL;
 
     sched_set_slice(0, SCHED_SLICE_URGENT_NS);
-    while (!err) {
-        if (poll(fds, 2, -1) < 0) {
-            if (errno != EINTR) {
-                error_setg_errno(&err, errno, "fault thread: poll");
-            }
-            continue;
-        }
-        if (fds[1].revents) {
+    while (watcher(pd) != FAULT_NOBODY) {
+        bool events;
+
+        if (!fault_thread_wait(pd, &events, &err) || (events && !handle_events(pd, &err))) {
+            watch_failed(pd, err);
             break;
         }
-        if (fds[0].revents) {
-            handle_events(pd, &err);
-        }
-    }
-    if (err) {
-        migration_set_error(pd->m, err);
-        migration_shutdown_channels(pd->m);
     }
     return NULL;
+}
+
+static void set_watcher(PostcopyDest *pd, FaultWatcher who)
+{
+    uint64_t one = 1;
+
+    __atomic_store_n(&pd->watcher, who, __ATOMIC_RELEASE);
+    if (write(pd->watcher_fd, &one, sizeof(one)) != sizeof(one)) {
+        warn_report("cannot wake the fault thread: %s", g_strerror(errno));
+    }
+}
+
+void fault_look(PostcopyDest *pd)
+{
+    Error *err = NULL;
+
+    if (!handle_events(pd, &err)) {
+        fault_give_back(pd);
+        watch_failed(pd, err);
+    }
+}
+
+/* Listen thread, when the channel has nothing to read. */
+static void watch_while_waiting(void *opaque, IOChannel *ioc)
+{
+    PostcopyDest *pd = opaque;
+    bool watches = watcher(pd) == FAULT_LISTENER;
+
+    if (io_channel_poll(ioc, IO_READY_READ, watches ? pd->uffd : -1, -1) & IO_READY_OTHER) {
+        fault_look(pd);
+    }
+}
+
+void fault_take_over(PostcopyDest *pd)
+{
+    set_watcher(pd, FAULT_LISTENER);
+    stream_set_wait(pd->m->in, watch_while_waiting, pd);
+}
+
+void fault_give_back(PostcopyDest *pd)
+{
+    if (watcher(pd) == FAULT_LISTENER) {
+        set_watcher(pd, FAULT_THREAD);
+    }
 }
 
 /*
@@ -125,8 +196,8 @@ static void vcpus_urgent(bool urgent)
 
 bool fault_thread_start(PostcopyDest *pd, Error **errp)
 {
-    pd->quit_fd = eventfd(0, EFD_CLOEXEC);
-    if (pd->quit_fd < 0) {
+    pd->watcher_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (pd->watcher_fd < 0) {
         error_setg_errno(errp, errno, "cannot make an eventfd");
         return false;
     }
@@ -137,16 +208,12 @@ bool fault_thread_start(PostcopyDest *pd, Error **errp)
 
 void fault_thread_stop(PostcopyDest *pd)
 {
-    uint64_t one = 1;
-
     if (!pd->fault_thread) {
         return;
     }
-    if (write(pd->quit_fd, &one, sizeof(one)) != sizeof(one)) {
-        warn_report("cannot tell the fault thread to end: %s", g_strerror(errno));
-    }
+    set_watcher(pd, FAULT_NOBODY);
     g_thread_join(pd->fault_thread);
     pd->fault_thread = NULL;
     vcpus_urgent(false);
-    close_fd(&pd->quit_fd);
+    close_fd(&pd->watcher_fd);
 }

@@ -14,6 +14,7 @@
 
 #include <inttypes.h>
 
+#include "migration/config.h"
 #include "migration/state.h"
 #include "trace/migration.h"
 #include "util/bitmap.h"
@@ -43,8 +44,15 @@ static bool check_complete(PostcopyDest *pd, Error **errp)
 static bool read_stream(PostcopyDest *pd, Error **errp)
 {
     Migration *m = pd->m;
+    bool good;
 
-    if (loadvm_run(m, m->in, false, errp) == LOAD_ERROR) {
+    /* With a preempt channel this thread is not the one that is awake. */
+    if (!m->config->cap[MIG_CAP_POSTCOPY_PREEMPT]) {
+        fault_take_over(pd);
+    }
+    good = loadvm_run(m, m->in, false, errp) != LOAD_ERROR;
+    fault_give_back(pd);
+    if (!good) {
         return false;
     }
     preempt_dest_drain(pd);

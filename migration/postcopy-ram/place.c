@@ -26,8 +26,8 @@
 #include "util/uffd.h"
 #include "util/util.h"
 
-/* Target pages in a run: 1 MiB is where the cost of the call is no longer seen. */
-#define RUN_PAGES 256
+/* Target pages in a run: a call costs less than a third of a page, and whoever waits waits for it. */
+#define RUN_PAGES 16
 /* A page record with a block name of the greatest length: what a whole record needs at most. */
 #define RECORD_MAX (8 + 1 + 255 + TARGET_PAGE_SIZE)
 
@@ -254,9 +254,11 @@ bool place_before_read(Placer *p, Stream *s, Error **errp)
         return place_flush(p, errp);
     }
     buffered = stream_buffered(s);
-    if (buffered < RECORD_MAX && stream_channel(s) &&
-        !io_channel_wait_readable(stream_channel(s), 0)) {
-        return place_flush(p, errp);
+    if (buffered < RECORD_MAX && stream_channel(s)) {
+        stream_top_up(s);
+        if (stream_buffered(s) == buffered) {
+            return place_flush(p, errp);
+        }
     }
     return true;
 }

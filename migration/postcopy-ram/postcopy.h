@@ -19,6 +19,11 @@
  * urgent page waits until the destination has read so much.
  */
 #define POSTCOPY_SOCKET_BUFFER (64 * 1024)
+/*
+ * Of the return direction: the thread that reads pages also asks for them, and must not wait for a
+ * source that waits for it.  Holds a request of each thread of the largest guest, several times.
+ */
+#define POSTCOPY_REQUEST_BUFFER (1024 * 1024)
 
 /* ======== support.c: any thread ======== */
 

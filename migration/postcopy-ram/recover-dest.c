@@ -201,6 +201,7 @@ static void take_over(PostcopyDest *pd, IOChannel *ioc)
     migration_clear_error(m);
     io_channel_set_name(ioc, "migration-main");
     io_channel_set_recv_buffer(ioc, POSTCOPY_SOCKET_BUFFER);
+    io_channel_set_send_buffer(ioc, POSTCOPY_REQUEST_BUFFER);
     m->in = stream_new_input(ioc);
     return_path_send_attach(m->rp_send, ioc);
     migration_set_channel(m, ioc);

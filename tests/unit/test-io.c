@@ -186,6 +186,43 @@ static void test_shutdown_one_way(void)
     io_channel_unref(b);
 }
 
+/* What can be done without waiting, on sockets and pipes. */
+static void test_poll(void)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        IOChannel *r, *w;
+        char c;
+        struct iovec iov = { &c, 1 };
+        int other[2];
+
+        g_assert_cmpint(pipe(other), ==, 0);
+        if (kind) {
+            pipe_pair(&r, &w);
+        } else {
+            socket_pair(&r, &w, true);
+        }
+        g_assert_cmpint(io_channel_try_readv(r, &iov, 1, NULL), ==, IO_WOULD_BLOCK);
+        g_assert_cmpuint(io_channel_poll(r, IO_READY_READ, other[0], 0), ==, 0);
+        g_assert_cmpuint(io_channel_poll(r, IO_READY_READ, -1, 5), ==, 0);
+        g_assert_cmpuint(io_channel_poll(w, IO_READY_WRITE, other[0], -1), ==, IO_READY_WRITE);
+        g_assert_cmpint(write(other[1], "x", 1), ==, 1);
+        g_assert_cmpuint(io_channel_poll(r, IO_READY_READ, other[0], -1), ==, IO_READY_OTHER);
+        c = 'y';
+        g_assert_true(io_channel_writev_all(w, &iov, 1, NULL));
+        g_assert_cmpuint(io_channel_poll(r, IO_READY_READ, other[0], -1), ==,
+                         IO_READY_READ | IO_READY_OTHER);
+        g_assert_cmpint(io_channel_try_readv(r, &iov, 1, NULL), ==, 1);
+        g_assert_cmpint(c, ==, 'y');
+        io_channel_shutdown(r, IO_SHUTDOWN_READ, NULL);
+        g_assert_cmpuint(io_channel_poll(r, IO_READY_READ, -1, -1), ==, IO_READY_READ);
+        g_assert_cmpint(io_channel_try_readv(r, &iov, 1, NULL), ==, -1);
+        io_channel_unref(r);
+        io_channel_unref(w);
+        close(other[0]);
+        close(other[1]);
+    }
+}
+
 static void *slow_writer(void *opaque)
 {
     static char text[] = "hello world";
@@ -505,6 +542,7 @@ int main(int argc, char **argv)
     g_test_add_func("/io/pipe", test_pipe);
     g_test_add_func("/io/shutdown-wakes", test_shutdown_wakes);
     g_test_add_func("/io/shutdown-one-way", test_shutdown_one_way);
+    g_test_add_func("/io/poll", test_poll);
     g_test_add_func("/io/nonblocking", test_nonblocking);
     g_test_add_func("/io/large-vector", test_large_vector);
     g_test_add_func("/io/command", test_command);

@@ -103,10 +103,10 @@ static void test_run(void)
     for (unsigned p = 0; p < 300; p++) {
         g_assert_true(place(&f, p * PAGE, p + 1, NULL));
     }
-    /* One full run went in, the rest waits. */
-    g_assert_cmpuint(place_counts(f.placer).ioctls, ==, 1);
-    g_assert_cmpint(pmi_state(f.b, 255 * PAGE), ==, PMI_RECEIVED);
-    g_assert_cmpint(pmi_state(f.b, 256 * PAGE), ==, PMI_MISSING);
+    /* 18 full runs of 16 went in, the rest waits. */
+    g_assert_cmpuint(place_counts(f.placer).ioctls, ==, 18);
+    g_assert_cmpint(pmi_state(f.b, 287 * PAGE), ==, PMI_RECEIVED);
+    g_assert_cmpint(pmi_state(f.b, 288 * PAGE), ==, PMI_MISSING);
     g_assert_true(place_pending(f.placer));
     g_assert_true(place_flush(f.placer, NULL));
     g_assert_false(place_pending(f.placer));
@@ -118,7 +118,8 @@ static void test_run(void)
     g_assert_true(place(&f, 500 * PAGE, 50, NULL));
     g_assert_cmpint(pmi_state(f.b, 319 * PAGE), ==, PMI_RECEIVED);
     g_assert_true(place_flush(f.placer, NULL));
-    g_assert_cmpuint(place_counts(f.placer).ioctls, ==, 4);
+    /* The rest, zeros twice, the page behind the break. */
+    g_assert_cmpuint(place_counts(f.placer).ioctls, ==, 22);
     g_assert_cmpuint(place_counts(f.placer).pages, ==, 301);
     g_assert_cmpuint(place_counts(f.placer).zero_pages, ==, 20);
     for (unsigned p = 0; p < 300; p++) {
@@ -175,17 +176,22 @@ static void test_before_read(void)
     g_assert_true(place_before_read(f.placer, s, NULL));
     g_assert_true(place_pending(f.placer));
     pmi_request(f.pmi, f.b, 20 * PAGE);
+    g_assert_cmpint(write(fds[1], "y", 1), ==, 1);
     g_assert_true(place_before_read(f.placer, s, NULL));
     g_assert_true(place_pending(f.placer));
+    g_assert_cmpint(write(fds[1], "z", 1), ==, 1);
     pmi_request(f.pmi, f.b, 0);
     g_assert_true(place_before_read(f.placer, s, NULL));
     g_assert_false(place_pending(f.placer));
     assert_page(&f, 0, 1);
+    /* Part of a record is there and no more comes. */
     g_assert_true(place(&f, PAGE, 2, NULL));
-    stream_get_u8(s);
+    g_assert_true(place_before_read(f.placer, s, NULL));
+    g_assert_true(place_pending(f.placer));
     g_assert_true(place_before_read(f.placer, s, NULL));
     g_assert_false(place_pending(f.placer));
     assert_page(&f, 1, 2);
+    g_assert_cmpuint(stream_buffered(s), ==, 3);
     close(fds[1]);
     tear_down(&f);
 }

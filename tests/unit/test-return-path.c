@@ -213,6 +213,76 @@ static void test_source(void)
     source_tear_down(&src);
 }
 
+static void wait_lent(Source *src)
+{
+    while (!return_path_lent(src->m.return_path)) {
+        g_usleep(1000);
+    }
+}
+
+/* The migration thread reads in place of the return-path thread, until it gives that back. */
+static void test_lent(void)
+{
+    PageRun run;
+    Source src;
+
+    g_assert_false(return_path_lent(NULL));
+    source_set_up(&src, true);
+    src.m.return_path = return_path_start(&src.m);
+    return_path_want(src.m.return_path);
+    send_hex(&src, "0002000400000001");
+    g_usleep(20000);
+    g_assert_false(return_path_lent(src.m.return_path)); /* not before postcopy-active */
+    send_hex(&src, "0002000400000042");
+    wait_lent(&src);
+    g_assert_cmpuint(return_path_serve(src.m.return_path, 0, 10), ==, 0);
+    g_assert_cmpuint(return_path_serve(src.m.return_path, IO_READY_WRITE, -1), ==, IO_READY_WRITE);
+    send_hex(&src, "00030010000000000000500000001000" "0372616d"
+                   "0004000c000000000000200000001000");
+    g_usleep(20000);
+    g_assert_false(urgent_next(src.m.ram, &run)); /* nobody else reads */
+    g_assert_cmpuint(return_path_serve(src.m.return_path, 0, -1), ==, IO_READY_READ);
+    g_assert_true(urgent_next(src.m.ram, &run));
+    g_assert_cmpuint(run.page, ==, 5);
+    g_assert_false(urgent_next(src.m.ram, &run));
+    return_path_give_back(src.m.return_path);
+    g_assert_false(return_path_lent(src.m.return_path));
+    send_hex(&src, "0001000400000000");
+    g_assert_true(return_path_join(src.m.return_path, NULL));
+    g_assert_true(urgent_next(src.m.ram, &run));
+    g_assert_cmpuint(run.page, ==, 2);
+    source_tear_down(&src);
+}
+
+/* A path that ends while it is lent, and one that is shut down: known as if the thread had read. */
+static void test_lent_ends(void)
+{
+    for (int i = 0; i < 3; i++) {
+        g_autoptr(Error) err = NULL;
+        Source src;
+
+        source_set_up(&src, true);
+        src.m.return_path = return_path_start(&src.m);
+        return_path_want(src.m.return_path);
+        send_hex(&src, "0002000400000042");
+        wait_lent(&src);
+        if (i == 0) {
+            close_fd(&src.fd);
+        } else if (i == 1) {
+            send_hex(&src, "0001000400000001");
+        } else {
+            io_channel_shutdown(src.m.channel, IO_SHUTDOWN_BOTH, NULL);
+        }
+        g_assert_cmpuint(return_path_serve(src.m.return_path, 0, -1), ==, IO_READY_READ);
+        g_assert_false(return_path_lent(src.m.return_path));
+        g_assert_true(return_path_ended(src.m.return_path, NULL));
+        g_assert_false(return_path_join(src.m.return_path, &err));
+        g_assert_nonnull(strstr(err->message, i == 0 ? "without SHUT" : i == 1 ? "load failed"
+                                                                              : "shut down"));
+        source_tear_down(&src);
+    }
+}
+
 typedef struct BadCase {
     const char *hex, *message;
     bool precopy;
@@ -363,6 +433,8 @@ int main(int argc, char **argv)
     g_test_add_func("/return-path/messages", test_messages);
     g_test_add_func("/return-path/requests", test_requests);
     g_test_add_func("/return-path/source", test_source);
+    g_test_add_func("/return-path/lent", test_lent);
+    g_test_add_func("/return-path/lent-ends", test_lent_ends);
     g_test_add_func("/return-path/refused", test_refused);
     g_test_add_func("/return-path/recovery-messages", test_recovery_messages);
     g_test_add_func("/return-path/broken", test_broken);

@@ -314,6 +314,45 @@ static void test_gather(void)
     io_channel_unref(b);
 }
 
+/* A reader that has better things to do than to sleep in a read. */
+static void send_when_waited_for(void *opaque, IOChannel *ioc)
+{
+    Stream *out = opaque;
+
+    stream_put_u8(out, 7);
+    g_assert_true(stream_flush(out));
+}
+
+static void test_wait(void)
+{
+    IOChannel *a, *b;
+
+    make_pair(&a, &b);
+    {
+        g_autoptr(Stream) out = stream_new_output(a);
+        g_autoptr(Stream) in = stream_new_input(b);
+
+        stream_top_up(in);
+        g_assert_cmpuint(stream_buffered(in), ==, 0);
+        g_assert_cmpint(stream_error(in, NULL), ==, 0);
+        stream_put_be32(out, 0x01020304);
+        g_assert_true(stream_flush(out));
+        stream_top_up(in);
+        g_assert_cmpuint(stream_buffered(in), ==, 4);
+        g_assert_cmpuint(stream_get_u8(in), ==, 1);
+        /* Called only when the channel is empty, as often as it takes. */
+        stream_set_wait(in, send_when_waited_for, out);
+        g_assert_cmphex(stream_get_be64(in), ==, 0x0203040707070707);
+        stream_set_wait(in, NULL, NULL);
+        io_channel_shutdown(a, IO_SHUTDOWN_WRITE, NULL);
+        stream_top_up(in);
+        g_assert_cmpint(stream_error(in, NULL), ==, 0);
+        g_assert_false(stream_more(in));
+    }
+    io_channel_unref(a);
+    io_channel_unref(b);
+}
+
 static void *page_writer(void *opaque)
 {
     g_autoptr(Stream) s = stream_new_output(opaque);
@@ -471,6 +510,7 @@ int main(int argc, char **argv)
     g_test_add_func("/stream/names", test_names);
     g_test_add_func("/stream/peek", test_peek);
     g_test_add_func("/stream/gather", test_gather);
+    g_test_add_func("/stream/wait", test_wait);
     g_test_add_func("/stream/direct-input", test_direct_input);
     g_test_add_func("/stream/shutdown", test_shutdown);
     g_test_add_func("/stream/output-error", test_output_error);
