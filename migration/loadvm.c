@@ -31,14 +31,19 @@
 #define VMDESC_MAX (64 * MiB)
 #define BLOB_PIECE (1 * MiB)
 
-/* What a section id of this stream stands for. */
+/* What a section is of. */
 typedef struct LoadedSection {
     SaveEntry *entry;
     int version_id;
 } LoadedSection;
 
+/*
+ * The sections that go on.  They are the main stream's alone, so the table belongs to the thread
+ * that reads it: while the listen thread looks its pages' section up, the incoming thread loads
+ * the devices of the package.
+ */
 struct LoadState {
-    GHashTable *sections; /* section id -> LoadedSection */
+    GHashTable *sections; /* section id -> LoadedSection of a live thing */
 };
 
 LoadState *loadvm_new(void)
@@ -129,73 +134,91 @@ static bool load_footer(Migration *m, Stream *s, uint32_t section_id, Error **er
 }
 
 /* Header of START and FULL: what is it?  ret_name gets the name for messages. */
-static LoadedSection *section_open(Migration *m, Stream *s, WireElement kind, uint32_t section_id,
-                                   char ret_name[300], Error **errp)
+static bool section_open(Stream *s, WireElement kind, LoadedSection *ret, char ret_name[300],
+                         Error **errp)
 {
     char idstr[256];
     uint32_t instance_id, version_id;
     SaveEntry *e;
-    LoadedSection *sec;
 
     stream_get_str8(s, idstr);
     instance_id = stream_get_be32(s);
     version_id = stream_get_be32(s);
     if (stream_error(s, NULL)) {
-        return NULL;
+        return false;
     }
     g_autofree char *shown = g_strescape(idstr, NULL);
     g_snprintf(ret_name, 300, "section '%.250s' instance %u", shown, instance_id);
     e = *idstr ? save_registry_find(save_registry(), idstr, instance_id) : NULL;
     if (!e) {
         error_setg(errp, "this machine has no such state");
-        return NULL;
+        return false;
     }
     if (version_id > (uint32_t)e->version_id ||
         (e->vmsd && version_id < (uint32_t)e->vmsd->minimum_version_id)) {
         error_setg(errp, "version %u of it is not supported; versions %d to %d are", version_id,
                    e->vmsd ? e->vmsd->minimum_version_id : e->version_id, e->version_id);
-        return NULL;
+        return false;
     }
     if ((kind == WIRE_SECTION_START) != !!e->live) {
         error_setg(errp, "it cannot come as %s", wire_element_name(kind));
-        return NULL;
+        return false;
     }
-    sec = g_new(LoadedSection, 1);
-    *sec = (LoadedSection){ e, version_id };
-    g_hash_table_replace(m->load->sections, GUINT_TO_POINTER(section_id), sec);
-    return sec;
+    *ret = (LoadedSection){ e, version_id };
+    return true;
+}
+
+/* PART and END will name it by its id. */
+static void section_keep(Migration *m, uint32_t section_id, const LoadedSection *sec)
+{
+    g_hash_table_replace(m->load->sections, GUINT_TO_POINTER(section_id),
+                         g_memdup2(sec, sizeof(*sec)));
 }
 
 /* Id of PART and END: a live thing that was opened by START. */
-static LoadedSection *section_again(Migration *m, uint32_t section_id, char ret_name[300],
-                                    Error **errp)
+static bool section_again(Migration *m, uint32_t section_id, LoadedSection *ret,
+                          char ret_name[300], Error **errp)
 {
-    LoadedSection *sec = g_hash_table_lookup(m->load->sections, GUINT_TO_POINTER(section_id));
+    const LoadedSection *sec = g_hash_table_lookup(m->load->sections,
+                                                   GUINT_TO_POINTER(section_id));
 
     g_snprintf(ret_name, 300, "section id %u", section_id);
-    if (!sec || !sec->entry->live) {
+    if (!sec) {
         error_setg(errp, "no section with this id was started before");
-        return NULL;
+        return false;
     }
     g_snprintf(ret_name, 300, "section '%s'", sec->entry->idstr);
-    return sec;
+    *ret = *sec;
+    return true;
 }
 
-static bool load_section(Migration *m, Stream *s, WireElement kind, uint64_t at, Error **errp)
+static bool load_section(Migration *m, Stream *s, WireElement kind, bool blob, uint64_t at,
+                         Error **errp)
 {
     uint32_t section_id = stream_get_be32(s);
-    bool full = kind == WIRE_SECTION_START || kind == WIRE_SECTION_FULL;
     char name[300] = "a section header";
-    LoadedSection *sec;
+    LoadedSection sec = { 0 };
     Error *err = NULL;
+    bool ok;
 
     if (stream_error(s, NULL)) {
         return fail(s, NULL, errp, name, at);
     }
-    sec = full ? section_open(m, s, kind, section_id, name, &err)
-               : section_again(m, section_id, name, &err);
+    if (kind == WIRE_SECTION_FULL) {
+        ok = section_open(s, kind, &sec, name, &err);
+    } else if (blob) {
+        error_setg(&err, "%s cannot come inside a package", wire_element_name(kind));
+        ok = false;
+    } else if (kind == WIRE_SECTION_START) {
+        ok = section_open(s, kind, &sec, name, &err);
+        if (ok) {
+            section_keep(m, section_id, &sec);
+        }
+    } else {
+        ok = section_again(m, section_id, &sec, name, &err);
+    }
     trace_loadvm_section(name, wire_element_name(kind), at);
-    if (!sec || !load_body(m, s, sec, &err) || !load_footer(m, s, section_id, &err)) {
+    if (!ok || !load_body(m, s, &sec, &err) || !load_footer(m, s, section_id, &err)) {
         return fail(s, err, errp, name, at);
     }
     return true;
@@ -387,7 +410,7 @@ LoadResult loadvm_run(Migration *m, Stream *s, bool blob, Error **errp)
         case WIRE_SECTION_PART:
         case WIRE_SECTION_END:
         case WIRE_SECTION_FULL:
-            if (!load_section(m, s, kind, at, errp)) {
+            if (!load_section(m, s, kind, blob, at, errp)) {
                 return LOAD_ERROR;
             }
             break;

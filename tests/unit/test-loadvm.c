@@ -189,6 +189,12 @@ static void put_section(Stream *s, WireElement kind, uint32_t id, const char *na
     stream_put_be32(s, version);
 }
 
+static void put_footer(Stream *s, uint32_t id)
+{
+    stream_put_u8(s, WIRE_FOOTER);
+    stream_put_be32(s, id);
+}
+
 static void test_bad_sections(void)
 {
     Stream *s = begin();
@@ -229,16 +235,14 @@ static void test_bad_sections(void)
     for (int i = 0; i < 3; i++) {
         stream_put_be64(s, 0);
     }
-    stream_put_u8(s, WIRE_FOOTER);
-    stream_put_be32(s, 9);
+    put_footer(s, 9);
     stream_put_u8(s, WIRE_SECTION_END);
     stream_put_be32(s, 9);
     expect(s, "section id 9");
     s = begin();
     put_section(s, WIRE_SECTION_START, 2, "ram", 0, 4);
     stream_put_be64(s, WIRE_RAM_EOS);
-    stream_put_u8(s, WIRE_FOOTER);
-    stream_put_be32(s, 3);
+    put_footer(s, 3);
     expect(s, "footer");
     s = begin();
     stream_put_u8(s, WIRE_SUBSECTION);
@@ -359,6 +363,48 @@ static void test_bad_package(void)
     stream_put_be32(s, 3);
     stream_put_bytes(s, "\x04\x00\x00", 3);
     expect(s, "package");
+    /* Sections that go on are the main stream's. */
+    s = begin();
+    put_command(s, WIRE_CMD_PACKAGED, 4);
+    stream_put_be32(s, 17);
+    put_section(s, WIRE_SECTION_START, 2, "ram", 0, 4);
+    expect(s, "SECTION_START cannot come inside a package");
+    s = begin();
+    put_command(s, WIRE_CMD_PACKAGED, 4);
+    stream_put_be32(s, 5);
+    stream_put_u8(s, WIRE_SECTION_PART);
+    stream_put_be32(s, 2);
+    expect(s, "SECTION_PART cannot come inside a package");
+}
+
+/*
+ * Loading a device leaves the table of sections that go on alone, even when it has the id of one
+ * of these: the package's devices are loaded by one thread while another one looks pages' sections
+ * up there.
+ */
+static void test_devices_leave_table(void)
+{
+    g_autoptr(Stream) s = begin();
+    g_autofree char *error = NULL;
+    const void *data;
+    size_t len;
+
+    put_section(s, WIRE_SECTION_START, 2, "ram", 0, 4);
+    stream_put_be64(s, WIRE_RAM_EOS);
+    put_footer(s, 2);
+    put_section(s, WIRE_SECTION_FULL, 2, "timer", 0, 2);
+    for (int i = 0; i < 3; i++) {
+        stream_put_be64(s, 0);
+    }
+    put_footer(s, 2);
+    stream_put_u8(s, WIRE_SECTION_END);
+    stream_put_be32(s, 2);
+    stream_put_be64(s, WIRE_RAM_EOS);
+    put_footer(s, 2);
+    stream_put_u8(s, WIRE_EOF);
+    data = stream_memory_data(s, &len);
+    error = load(data, len);
+    g_assert_cmpstr(error, ==, NULL);
 }
 
 static void test_switchover_start_accepted(void)
@@ -405,8 +451,7 @@ static void test_globalstate_forms(void)
         put_section(s, WIRE_SECTION_FULL, 3, "globalstate", 0, 1);
         stream_put_be32(s, strlen(forms[i].name) + 1);
         stream_put_bytes(s, state, sizeof(state));
-        stream_put_u8(s, WIRE_FOOTER);
-        stream_put_be32(s, 3);
+        put_footer(s, 3);
         stream_put_u8(s, WIRE_EOF);
         data = stream_memory_data(s, &len);
         error = load(data, len);
@@ -436,6 +481,7 @@ int main(int argc, char **argv)
     g_test_add_func("/loadvm/bad/sections", test_bad_sections);
     g_test_add_func("/loadvm/bad/commands", test_bad_commands);
     g_test_add_func("/loadvm/bad/package", test_bad_package);
+    g_test_add_func("/loadvm/devices-leave-table", test_devices_leave_table);
     g_test_add_func("/loadvm/switchover-start", test_switchover_start_accepted);
     g_test_add_func("/loadvm/globalstate", test_globalstate_forms);
     return g_test_run();
