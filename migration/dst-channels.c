@@ -80,6 +80,14 @@ static bool preempt_missing(const Migration *m)
     return m->config->cap[MIG_CAP_POSTCOPY_PREEMPT] && !m->urgent_channel;
 }
 
+/* Nobody else may connect from here on: a source that tries all the same is told so at once. */
+static void close_if_complete(Migration *m)
+{
+    if (m->channel && !missing(m) && !preempt_missing(m) && m->listener) {
+        mig_listener_free(g_steal_pointer(&m->listener));
+    }
+}
+
 static void start_main(Migration *m, IOChannel *ioc)
 {
     io_channel_set_name(ioc, "migration-main");
@@ -88,6 +96,7 @@ static void start_main(Migration *m, IOChannel *ioc)
     }
     m->in = stream_new_input(ioc);
     migration_set_channel(m, ioc);
+    close_if_complete(m); /* before the source gets an answer, which invites the next connection */
     m->thread = thread_start("incoming", dst_main, m);
 }
 
@@ -116,9 +125,7 @@ static void decide(Migration *m, IOChannel *ioc, const uint8_t *first)
         io_channel_unref(ioc);
         break;
     }
-    if (m->channel && !missing(m) && !preempt_missing(m) && m->listener) {
-        mig_listener_free(g_steal_pointer(&m->listener));
-    }
+    close_if_complete(m);
 }
 
 static void undecided_free(Undecided *u)

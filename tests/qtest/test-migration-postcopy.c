@@ -341,6 +341,28 @@ static void test_replay(gconstpointer name)
     qtest_quit(s);
 }
 
+/* Who has an answer knows that no further connection will be taken. */
+static void test_closed_before_answer(void)
+{
+    g_autofree char *forward_path = stream_path("postcopy-none-64M.qemu72.c0.fwd");
+    g_autofree char *forward = NULL;
+    gsize len;
+
+    g_assert_true(g_file_get_contents(forward_path, &forward, &len, NULL));
+    for (unsigned i = 0; i < 5; i++) {
+        g_autofree char *path = NULL;
+        QTestState *s = replay_start(&path, false);
+        int fd = connect_to(path);
+        char pong[8];
+
+        write_all(fd, forward, 512); /* PING 1 is behind the header */
+        g_assert_cmpint(recv(fd, pong, sizeof(pong), MSG_WAITALL), ==, sizeof(pong));
+        g_assert_cmpint(access(path, F_OK), ==, -1);
+        close(fd);
+        qtest_kill(s);
+    }
+}
+
 /*
  * The conversation cut inside the package: the load fails, the source hears SHUT 1, the
  * program exits with a message.  Cut behind it: the guest runs here and is kept.
@@ -432,6 +454,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/postcopy/replay/preempt-qemu72", "preempt-none-64M.qemu72", test_replay);
     g_test_add_data_func("/postcopy/replay/preempt-qemu111", "preempt-none-64M.qemu111",
                          test_replay);
+    g_test_add_func("/postcopy/closed-before-answer", test_closed_before_answer);
     g_test_add_func("/postcopy/cut", test_cut);
     return g_test_run();
 }

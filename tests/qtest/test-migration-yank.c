@@ -55,6 +55,7 @@ static char *start_slowly(FilePair *p)
     qtest_qmp_ok(p->to, "migrate-incoming", "{'uri': '%s', 'exit-on-error': false}", uri);
     qtest_qmp_ok(p->from, "migrate", "{'uri': '%s'}", uri);
     json_object_unref(mig_wait(p->from, "active"));
+    json_object_unref(mig_wait(p->to, "active")); /* before, it has nothing to tear apart */
     return uri;
 }
 
