@@ -225,13 +225,11 @@ static bool switchover_allowed(Migration *m)
     return stat_get(m->acks_missing) <= 0 || !runstate_is_running();
 }
 
-/* Nothing to do but to wait for the destination's word: not in a busy loop. */
+/* All is ready but for the destination's word: pass after pass until then, not in a busy loop. */
 static void wait_for_ack(Migration *m)
 {
-    if (!ram_dirty_bytes(m->ram)) {
-        stream_flush(m->out);
-        mig_state_wait(m->state, MIG_STATE_ACTIVE, g_get_monotonic_time() + ACK_POLL_US);
-    }
+    stream_flush(m->out);
+    mig_state_wait(m->state, MIG_STATE_ACTIVE, g_get_monotonic_time() + ACK_POLL_US);
 }
 
 /* Send until little enough is left.  *ret_postcopy: go on with postcopy. */
@@ -249,14 +247,15 @@ static bool iterate(Migration *m, bool *ret_postcopy, Error **errp)
         set_rate(m);
         rates_update(m);
         may_switch = switchover_allowed(m);
-        now = may_switch ? time_to_switch(m, &d, errp) : 0;
-        if (now) {
+        now = time_to_switch(m, &d, errp);
+        if (now < 0 || (now && may_switch)) {
             *ret_postcopy = false;
             return now > 0;
         }
-        if (!may_switch) {
+        if (now) {
             wait_for_ack(m);
-        } else if (m->config->cap[MIG_CAP_POSTCOPY_RAM] && stat_get(m->start_postcopy)) {
+        } else if (may_switch && m->config->cap[MIG_CAP_POSTCOPY_RAM] &&
+                   stat_get(m->start_postcopy)) {
             *ret_postcopy = true;
             return true;
         }

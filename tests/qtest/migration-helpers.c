@@ -498,6 +498,19 @@ char *mig_info_string(GuestVm *vm, const char *name)
 
 /* ---- moves ---- */
 
+void mig_hold(GuestVm *from)
+{
+    mig_set_caps(from, "return-path", "switchover-ack", NULL);
+}
+
+void mig_let_go(GuestVm *from, GuestVm *to)
+{
+    qtest_qmp_ok(from->s, "stop", NULL);
+    mig_wait_status(from, "completed");
+    mig_wait_status(to, "completed");
+    qtest_qmp_ok(to->s, "cont", NULL);
+}
+
 void mig_precopy(GuestVm *from, GuestVm *to, MigChannel channel, bool structured)
 {
     mig_set_caps(from, NULL);

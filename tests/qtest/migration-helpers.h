@@ -77,6 +77,15 @@ void mig_collect(GuestVm *vm, unsigned ms);
 int64_t mig_ram_stat(GuestVm *vm, const char *name);
 /* Member of query-migrate that is text, "" without; g_free(). */
 char *mig_info_string(GuestVm *vm, const char *name);
+/*
+ * A source that was started with these arguments does pass after pass, however little the guest
+ * writes on a busy host: mig_hold() makes it wait for a word of the destination, which does not
+ * come.  mig_let_go() stops the guest, which needs no such word, waits for the end, and lets the
+ * guest go on at the destination.
+ */
+#define MIG_HOLD_ARGS "-global migration.switchover-ack-legacy=on"
+void mig_hold(GuestVm *from);
+void mig_let_go(GuestVm *from, GuestVm *to);
 /* One whole precopy move. */
 void mig_precopy(GuestVm *from, GuestVm *to, MigChannel channel, bool structured);
 /*

@@ -191,20 +191,28 @@ static void test_switchover_ack(gconstpointer unused)
     }
 }
 
-/* A destination that does not say it: the guest is not stopped, and goes on after a cancel. */
+/*
+ * A destination that does not say it: the guest is not stopped, what it writes is sent in pass
+ * after pass, and it goes on after a cancel.
+ */
 static void test_switchover_ack_missing(void)
 {
     GuestConfig c = small(qtest_have_kvm() ? "kvm" : "interp"), old = c;
 
-    old.args = "-global migration.switchover-ack-legacy=on";
+    int64_t end = g_get_monotonic_time() + GUEST_TIMEOUT * G_USEC_PER_SEC;
+
+    old.args = MIG_HOLD_ARGS;
     GuestVm *from = guest_start(&old), *to = guest_start_incoming(&c);
     mig_set_caps(from, "return-path", "switchover-ack", NULL);
     mig_set_caps(to, "return-path", "switchover-ack", NULL);
     mig_set_limits(from, 0, 2000);
     mig_start(from, to, MIG_UNIX, false);
     mig_wait_status(from, "active");
-    mig_collect(from, 1000);
-    g_assert_cmpstr(from->events->str, ==, "setup active");
+    while (mig_ram_stat(from, "dirty-sync-count") < 6) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        mig_collect(from, 50);
+    }
+    g_assert_cmpstr(from->events->str, ==, "setup active PASS");
     qtest_wait_run_state(from->s, "running");
     qtest_qmp_ok(from->s, "migrate_cancel", NULL);
     mig_wait_status(from, "cancelled");

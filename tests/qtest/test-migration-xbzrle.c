@@ -19,7 +19,7 @@ static int64_t cache_stat(GuestVm *vm, const char *name)
 
 static void test_guest(const void *small)
 {
-    GuestConfig config = { .accel = "kvm", .mib = 32, .interval = 50000 };
+    GuestConfig config = { .accel = "kvm", .mib = 32, .interval = 50000, .args = MIG_HOLD_ARGS };
     GuestVm *from, *to;
     int64_t deadline = g_get_monotonic_time() + GUEST_TIMEOUT * G_USEC_PER_SEC;
 
@@ -29,6 +29,7 @@ static void test_guest(const void *small)
     from = guest_start(&config);
     to = guest_start_incoming(&config);
     mig_set_caps(from, "xbzrle", NULL);
+    mig_hold(from);
     mig_set_caps(to, "xbzrle", NULL);
     if (small) {
         mig_set_parameter(from, "xbzrle-cache-size", 1 << 20);
@@ -45,8 +46,7 @@ static void test_guest(const void *small)
     /* The size may change on the way. */
     mig_set_parameter(from, "xbzrle-cache-size", small ? 64 << 20 : 8 << 20);
     mig_set_limits(from, 0, 2000);
-    mig_wait_status(from, "completed");
-    mig_wait_status(to, "completed");
+    mig_let_go(from, to);
     guest_verify(to);
     guest_quit(from);
     guest_quit(to);
