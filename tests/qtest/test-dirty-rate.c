@@ -224,7 +224,7 @@ static void wait_rate_below(GuestVm *vm, int64_t most)
     int64_t rate = G_MAXINT64;
 
     for (int i = 0; i < 10 && rate > most; i++) {
-        rate = measure(vm, "dirty-ring", 1000);
+        rate = measure(vm, "dirty-ring", 500);
         g_test_message("limited: %d MiB/s", (int)rate);
     }
     g_assert_cmpint(rate, <=, most);
@@ -243,21 +243,22 @@ static void test_ring(void)
         guest_kill(vm);
         return;
     }
-    int64_t before = measure(vm, "dirty-ring", 1000);
+    /* How fast the guest is depends on what else the host does; what a limit is on that. */
+    int64_t before = measure(vm, "dirty-ring", 1000), limit = MAX(before / 3, 2);
     g_test_message("%d MiB/s", (int)before);
-    g_assert_cmpint(before, >, 60);
-    qtest_qmp_ok(vm->s, "set-vcpu-dirty-limit", "{'dirty-rate': 20}");
-    wait_rate_below(vm, 25);
+    g_assert_cmpint(before, >, 10);
+    qtest_qmp_ok(vm->s, "set-vcpu-dirty-limit", "{'dirty-rate': %" G_GINT64_FORMAT "}", limit);
+    wait_rate_below(vm, limit * 5 / 4);
     g_autoptr(JsonNode) limits = qtest_qmp(vm->s, "query-vcpu-dirty-limit", NULL);
     g_assert_cmpuint(json_array_get_length(json_node_get_array(limits)), ==, 1);
     JsonObject *one = json_array_get_object_element(json_node_get_array(limits), 0);
-    g_assert_cmpint(json_object_get_int_member(one, "limit-rate"), ==, 20);
+    g_assert_cmpint(json_object_get_int_member(one, "limit-rate"), ==, limit);
     expect_refused(vm, "set-vcpu-dirty-limit", "{'dirty-rate': 1, 'cpu-index': 7}", "no vCPU 7");
     /* It owes many seconds of sleep by now; without a limit it must not wait for their end. */
     qtest_qmp_ok(vm->s, "set-vcpu-dirty-limit", "{'dirty-rate': 1}");
     wait_rate_below(vm, 3);
     qtest_qmp_ok(vm->s, "cancel-vcpu-dirty-limit", NULL);
-    g_assert_cmpint(measure(vm, "dirty-ring", 500), >, 40);
+    g_assert_cmpint(measure(vm, "dirty-ring", 500), >, 6);
     guest_verify(vm);
     guest_quit(vm);
 }

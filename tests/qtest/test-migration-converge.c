@@ -69,14 +69,16 @@ static void set_throttle(GuestVm *vm, int initial, int increment, int max)
 
 static void test_auto_converge(gconstpointer accel)
 {
-    GuestConfig c = small(accel);
+    GuestConfig c = small(accel), held = c;
     double slow;
 
     if (guest_skip_accel(accel)) {
         return;
     }
-    GuestVm *from = guest_start(&c), *to = guest_start_incoming(&c);
+    held.args = MIG_HOLD_ARGS;
+    GuestVm *from = guest_start(&held), *to = guest_start_incoming(&c);
     mig_set_caps(from, "auto-converge", NULL);
+    mig_hold(from);
     mig_set_caps(to, NULL);
     mig_set_limits(from, 40 << 20, 1);
     set_throttle(from, 40, 40, 80);
@@ -105,8 +107,7 @@ static void test_auto_converge(gconstpointer accel)
     mig_start(from, to, MIG_UNIX, false);
     wait_throttle(from, 90);
     mig_set_limits(from, 0, 2000);
-    mig_wait_status(from, "completed");
-    mig_wait_status(to, "completed");
+    mig_let_go(from, to);
     g_assert_cmpint(info_int(from, "cpu-throttle-percentage"), ==, -1);
     guest_verify(to);
     guest_quit(from);
@@ -125,9 +126,9 @@ static void test_dirty_limit(void)
     GuestVm *from = guest_start(&c), *to = guest_start_incoming(&c);
     mig_set_caps(from, "dirty-limit", NULL);
     mig_set_caps(to, NULL);
-    mig_set_parameter(from, "vcpu-dirty-limit", 4);
+    mig_set_parameter(from, "vcpu-dirty-limit", 1);
     mig_set_parameter(from, "x-vcpu-dirty-limit-period", 200);
-    mig_set_limits(from, 40 << 20, 300);
+    mig_set_limits(from, 12 << 20, 100);
     mig_start(from, to, MIG_UNIX, false);
     while (info_int(from, "dirty-limit-ring-full-time") < 0) {
         g_assert_cmpint(g_get_monotonic_time(), <, end);
@@ -157,6 +158,7 @@ static void test_stop_throttled(void)
     set_throttle(from, 99, 1, 99);
     mig_start(from, to, MIG_UNIX, false);
     wait_throttle(from, 99);
+    mig_set_limits(from, 1 << 20, 1); /* it is still on its way at the end of the test */
     for (int i = 0; i < 5; i++) {
         int64_t start = g_get_monotonic_time();
 
