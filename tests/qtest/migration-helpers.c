@@ -62,7 +62,7 @@ static int listen_at(const char *path)
 static GuestVm *start(const GuestConfig *c, const char *more)
 {
     bool kvm = !strcmp(c->accel, "kvm");
-    unsigned mib = c->mib ? c->mib : kvm ? 64 : 24;
+    unsigned mib = c->mib ? c->mib : kvm ? 32 : 24;
     GuestVm *vm = g_new0(GuestVm, 1);
     g_autofree char *image = NULL;
     g_autofree char *serial = NULL;

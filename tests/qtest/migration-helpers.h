@@ -15,7 +15,7 @@
 typedef struct GuestConfig {
     const char *accel;   /* "kvm" or "interp" */
     const char *machine; /* NULL: q35 */
-    unsigned mib;        /* 0: 64 under KVM, 24 under the software CPU */
+    unsigned mib;        /* 0: 32 under KVM, 24 under the software CPU */
     unsigned cpus;       /* 0: 1 */
     uint64_t interval;   /* TSC ticks between visits */
     const char *args;    /* more arguments, NULL: none */

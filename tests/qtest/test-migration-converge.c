@@ -80,7 +80,7 @@ static void test_auto_converge(gconstpointer accel)
     mig_set_caps(from, "auto-converge", NULL);
     mig_hold(from);
     mig_set_caps(to, NULL);
-    mig_set_limits(from, 40 << 20, 1);
+    mig_set_limits(from, 100 << 20, 1);
     set_throttle(from, 40, 40, 80);
     g_assert_cmpint(info_int(from, "cpu-throttle-percentage"), ==, -1);
     mig_start(from, to, MIG_UNIX, false);
@@ -128,7 +128,7 @@ static void test_dirty_limit(void)
     mig_set_caps(to, NULL);
     mig_set_parameter(from, "vcpu-dirty-limit", 1);
     mig_set_parameter(from, "x-vcpu-dirty-limit-period", 200);
-    mig_set_limits(from, 12 << 20, 100);
+    mig_set_limits(from, 24 << 20, 50);
     mig_start(from, to, MIG_UNIX, false);
     while (info_int(from, "dirty-limit-ring-full-time") < 0) {
         g_assert_cmpint(g_get_monotonic_time(), <, end);
@@ -224,8 +224,9 @@ static void test_switchover_ack_missing(void)
 }
 
 /*
- * What can be sent in the downtime is reckoned with the bandwidth that is said to be there:
- * with hardly any, a guest that writes is not stopped; with much, it is.
+ * What can be sent in the downtime is reckoned with the bandwidth that is said to be there.  A
+ * minute is enough for the whole guest, by what is sent now; with hardly any bandwidth for the
+ * switch it is not stopped; with much, it is.
  */
 static void test_switchover_bandwidth(void)
 {
@@ -234,13 +235,14 @@ static void test_switchover_bandwidth(void)
 
     mig_set_caps(from, NULL);
     mig_set_caps(to, NULL);
-    mig_set_limits(from, 64 << 20, 2000);
+    mig_set_limits(from, 1 << 20, 60000);
     mig_set_parameter(from, "avail-switchover-bandwidth", 4096);
     mig_start(from, to, MIG_UNIX, false);
     mig_wait_status(from, "active");
-    mig_collect(from, 1500);
+    mig_collect(from, 1000);
     g_assert_null(strstr(from->events->str, "STOP"));
     mig_set_parameter(from, "avail-switchover-bandwidth", 1LL << 40);
+    mig_set_limits(from, 0, 60000);
     mig_wait_status(from, "completed");
     mig_wait_status(to, "completed");
     guest_verify(to);

@@ -159,8 +159,7 @@ static void test_destination_killed(void)
 
     start_slowly(from, to);
     guest_kill(to);
-    mig_collect(from, 500);
-    g_assert_nonnull(strstr(from->events->str, "failed"));
+    mig_wait_status(from, "failed");
     g_assert_cmpstr(from->events->str, ==, "setup active failing failed");
     g_autofree char *why = mig_info_string(from, "error-desc");
     g_assert_cmpuint(strlen(why), >, 5);
@@ -176,9 +175,7 @@ static void refused(GuestConfig source, GuestConfig target, const char *const *t
     mig_set_limits(from, 0, 2000);
     mig_start(from, to, MIG_UNIX, false);
     expect_end(to, texts);
-    mig_collect(from, 300);
-    g_assert_true(g_str_has_suffix(from->events->str, "failed") ||
-                  g_str_has_suffix(from->events->str, "RESUME"));
+    mig_wait_status(from, "failed");
     qtest_wait_run_state(from->s, "running");
     guest_verify(from);
     guest_quit(from);
