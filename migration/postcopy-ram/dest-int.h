@@ -28,17 +28,19 @@ typedef enum PostcopyPhase {
 
 /* Who reads userfaultfd. */
 typedef enum FaultWatcher {
-    FAULT_THREAD,   /* the fault thread */
-    FAULT_LISTENER, /* the listen thread, while it reads pages */
-    FAULT_NOBODY,   /* it is over: the fault thread ends */
+    FAULT_THREAD, /* the fault thread */
+    FAULT_READER, /* the thread that reads the pages that are asked for */
+    FAULT_NOBODY, /* it is over: the fault thread ends */
 } FaultWatcher;
 
-/* A channel that pages come on: what the functions of the PageSink work on. */
+/* A channel that pages come on: what the functions of the PageSink work on; its reader's. */
 typedef struct PlaceChannel {
     PostcopyDest *pd;
     Placer *placer;
     RamDest *rd;             /* its `last` is this channel's */
     unsigned records;        /* read so far; wraps */
+    bool urgent;             /* nothing but pages that somebody waits for */
+    bool watches;            /* its thread is the watcher */
 } PlaceChannel;
 
 extern const PageSink postcopy_sink; /* dest.c; its opaque is a PlaceChannel */
@@ -61,7 +63,7 @@ struct PostcopyDest {
     PlaceChannel main;       /* [i] */
     PreemptDest *preempt;    /* [i] NULL: no preempt channel */
 
-    int watcher;             /* [a] FaultWatcher; written by the listen thread once it runs */
+    int watcher;             /* [a] FaultWatcher */
     int watcher_fd;          /* [c] eventfd: the fault thread looks who is the watcher */
     GThread *fault_thread;   /* [c] until joined */
 
@@ -92,14 +94,15 @@ bool fault_thread_start(PostcopyDest *pd, Error **errp);
 /* End it; a thread that was never started is fine. */
 void fault_thread_stop(PostcopyDest *pd);
 /*
- * The listen thread is the watcher from now on: when m->in has nothing to read it waits for
- * faults as well.  It calls fault_look() now and then while it is busy.
+ * The thread that reads channel c, which calls this, is the watcher from now on: when s, its
+ * stream, has nothing to read it waits for faults as well.  It calls fault_look() now and then
+ * while it is busy.
  */
-void fault_take_over(PostcopyDest *pd);
-/* The fault thread is the watcher again.  Listen thread; it may never have taken over. */
-void fault_give_back(PostcopyDest *pd);
-/* Serve the faults that there are; does not wait.  The watcher. */
-void fault_look(PostcopyDest *pd);
+void fault_take_over(PlaceChannel *c, Stream *s);
+/* The fault thread is the watcher again, if c's thread was. */
+void fault_give_back(PlaceChannel *c);
+/* Serve the faults that there are; does not wait.  c's thread is the watcher. */
+void fault_look(PlaceChannel *c);
 
 /* ---- recover-dest.c ---- */
 

@@ -195,8 +195,8 @@ static bool sink_before_read(void *opaque, Stream *s, Error **errp)
     const RamDestBlock *last = c->rd->last;
 
     if (++c->records % LOOK_RECORDS == 0) {
-        if (__atomic_load_n(&c->pd->watcher, __ATOMIC_RELAXED) == FAULT_LISTENER) {
-            fault_look(c->pd);
+        if (c->watches) {
+            fault_look(c);
         }
         if (pmi_outstanding(c->pd->pmi)) {
             stream_top_up(s);
@@ -251,7 +251,7 @@ static bool start_serving(PostcopyDest *pd, Error **errp)
         error_setg(errp, "the load has ended already");
         return false;
     }
-    pd->main = (PlaceChannel){ pd, pd->placer, m->ram_dest };
+    pd->main = (PlaceChannel){ .pd = pd, .placer = pd->placer, .rd = m->ram_dest };
     m->ram_dest->sink_opaque = &pd->main;
     m->ram_dest->sink = &postcopy_sink;
     preempt_dest_start(pd);
@@ -352,8 +352,8 @@ void postcopy_dest_free(PostcopyDest *pd)
     if (pd->listen_thread) {
         g_thread_join(pd->listen_thread);
     }
-    fault_thread_stop(pd);
     preempt_dest_stop(pd);
+    fault_thread_stop(pd);
     postcopy_unregister_all(pd);
     postcopy_thp(pd, true);
     placer_free(pd->placer);

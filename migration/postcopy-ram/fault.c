@@ -3,11 +3,12 @@
  * it, once.
  *
  * Belongs to the watcher.  That is the fault thread ("mig/dst/fault"), which sleeps in poll() on
- * the userfaultfd and on an eventfd that ends it.  While pages come on the main channel the
- * listen thread is the watcher: it is awake anyway, and a fault then costs no wake-up; the fault
- * thread sleeps until the listen thread gives that back.  Should both look for a moment, each
- * event still goes to one of them.  The watcher takes no lock but the return path's, waits for
- * nobody, and never touches guest memory.
+ * the userfaultfd and on an eventfd that ends it.  While the pages that are asked for come on a
+ * channel, the thread that reads this channel is the watcher: the listen thread, which is awake
+ * anyway, so that a fault costs no wake-up, or the preempt thread, which need not go to sleep
+ * between question and answer.  The fault thread sleeps until it gets that back.  Should two look
+ * for a moment, each event still goes to one of them.  The watcher takes no lock but the return
+ * path's, waits for nobody, and never touches guest memory.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -26,6 +27,8 @@
 
 /* Events a read: as many as threads are likely to fault at the same time. */
 #define EVENTS 16
+/* How long to look for an answer before sleeping over it. */
+#define ANSWER_NS 60000
 
 /*
  * Ask for a host page.  When the return path breaks, it has shut the stream down as well
@@ -149,37 +152,55 @@ static void set_watcher(PostcopyDest *pd, FaultWatcher who)
     }
 }
 
-void fault_look(PostcopyDest *pd)
+void fault_look(PlaceChannel *c)
 {
     Error *err = NULL;
 
-    if (!handle_events(pd, &err)) {
-        fault_give_back(pd);
-        watch_failed(pd, err);
+    if (!handle_events(c->pd, &err)) {
+        fault_give_back(c);
+        watch_failed(c->pd, err);
     }
 }
 
-/* Listen thread, when the channel has nothing to read. */
+/* An answer is often quicker than a wake-up: nobody else needs the core of who waits for it. */
+static unsigned poll_for_answer(PlaceChannel *c, IOChannel *ioc, int uffd)
+{
+    int64_t end_ns = host_clock_ns() + ANSWER_NS;
+    unsigned ready;
+
+    do {
+        ready = io_channel_poll(ioc, IO_READY_READ, uffd, 0);
+    } while (!ready && pmi_outstanding(c->pd->pmi) && host_clock_ns() < end_ns);
+    return ready;
+}
+
+/* The channel's thread, when it has nothing to read. */
 static void watch_while_waiting(void *opaque, IOChannel *ioc)
 {
-    PostcopyDest *pd = opaque;
-    bool watches = watcher(pd) == FAULT_LISTENER;
+    PlaceChannel *c = opaque;
+    int uffd = c->watches ? c->pd->uffd : -1;
+    unsigned ready = c->urgent ? poll_for_answer(c, ioc, uffd) : 0;
 
-    if (io_channel_poll(ioc, IO_READY_READ, watches ? pd->uffd : -1, -1) & IO_READY_OTHER) {
-        fault_look(pd);
+    if (!ready) {
+        ready = io_channel_poll(ioc, IO_READY_READ, uffd, -1);
+    }
+    if (ready & IO_READY_OTHER) {
+        fault_look(c);
     }
 }
 
-void fault_take_over(PostcopyDest *pd)
+void fault_take_over(PlaceChannel *c, Stream *s)
 {
-    set_watcher(pd, FAULT_LISTENER);
-    stream_set_wait(pd->m->in, watch_while_waiting, pd);
+    c->watches = true;
+    set_watcher(c->pd, FAULT_READER);
+    stream_set_wait(s, watch_while_waiting, c);
 }
 
-void fault_give_back(PostcopyDest *pd)
+void fault_give_back(PlaceChannel *c)
 {
-    if (watcher(pd) == FAULT_LISTENER) {
-        set_watcher(pd, FAULT_THREAD);
+    if (c->watches) {
+        c->watches = false;
+        set_watcher(c->pd, FAULT_THREAD);
     }
 }
 

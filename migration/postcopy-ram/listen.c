@@ -46,12 +46,11 @@ static bool read_stream(PostcopyDest *pd, Error **errp)
     Migration *m = pd->m;
     bool good;
 
-    /* With a preempt channel this thread is not the one that is awake. */
     if (!m->config->cap[MIG_CAP_POSTCOPY_PREEMPT]) {
-        fault_take_over(pd);
+        fault_take_over(&pd->main, m->in);
     }
     good = loadvm_run(m, m->in, false, errp) != LOAD_ERROR;
-    fault_give_back(pd);
+    fault_give_back(&pd->main);
     if (!good) {
         return false;
     }
@@ -101,8 +100,8 @@ static void wait_for_main(PostcopyDest *pd, Error **err)
 
 static void stop_serving(PostcopyDest *pd)
 {
-    fault_thread_stop(pd);
     preempt_dest_stop(pd);
+    fault_thread_stop(pd);
     postcopy_unregister_all(pd);
     postcopy_thp(pd, true);
 }

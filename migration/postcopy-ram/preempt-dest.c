@@ -1,6 +1,7 @@
 /*
  * The destination's end of the preempt channel: its thread ("mig/dst/preempt") reads pages that
- * somebody waits for and puts them in place, beside the listen thread, with buffers of its own.
+ * somebody waits for and puts them in place, beside the listen thread, with buffers of its own, and
+ * watches userfaultfd meanwhile (fault.c).
  *
  * The thread is the placer of its channel and nothing else: it takes no lock but, for the end,
  * PostcopyDest.lock.  When the channel breaks it shuts the main channel down, and the listen
@@ -79,7 +80,9 @@ static void *preempt_thread(void *opaque)
     Error *err = NULL;
 
     sched_set_slice(0, SCHED_SLICE_URGENT_NS);
+    fault_take_over(&p->place, p->in);
     ram_load(&p->view, p->in, p->pd->m->config, &err);
+    fault_give_back(&p->place);
     end_of_channel(p, err);
     return NULL;
 }
@@ -101,7 +104,8 @@ void preempt_dest_start(PostcopyDest *pd)
     p->view.last = NULL;
     p->view.sink = &postcopy_sink;
     p->view.sink_opaque = &p->place;
-    p->place = (PlaceChannel){ pd, placer_new_like(pd->placer), &p->view };
+    p->place = (PlaceChannel){ .pd = pd, .placer = placer_new_like(pd->placer), .rd = &p->view,
+                               .urgent = true };
     pd->preempt = p;
     p->thread = thread_start("mig/dst/preempt", preempt_thread, p);
 }
