@@ -79,6 +79,25 @@ static ssize_t socket_writev(IOChannel *ioc, const struct iovec *iov, size_t n, 
     }
 }
 
+static ssize_t socket_peek(IOChannel *ioc, void *buf, size_t len, Error **errp)
+{
+    ssize_t r;
+
+    if (io_channel_check_shut(ioc, IO_SHUTDOWN_READ, errp)) {
+        return -1;
+    }
+    do {
+        r = recv(ioc->fd_in, buf, len, MSG_PEEK | MSG_DONTWAIT);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        return -EAGAIN;
+    }
+    if (r < 0) {
+        error_setg_errno(errp, errno, "%s: cannot read from the socket", ioc->name);
+    }
+    return r;
+}
+
 static bool socket_shutdown(IOChannel *ioc, IOShutdown how, Error **errp)
 {
     static const int native[] = {
@@ -101,6 +120,7 @@ static const IOChannelClass socket_class = {
     .readv = socket_readv,
     .try_readv = socket_try_readv,
     .writev = socket_writev,
+    .peek = socket_peek,
     .shutdown = socket_shutdown,
     .close = io_channel_fd_close,
     .free = io_channel_fd_free,

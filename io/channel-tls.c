@@ -46,6 +46,8 @@ typedef struct TlsChannel {
     GByteArray *out, *spare;   /* [S] for the channel below; the flushing thread has `spare` */
     uint8_t *in;               /* [S] of the channel below, in[in_pos..in_len) not consumed */
     size_t in_pos, in_len;
+    uint8_t first[IO_PEEK_MAX]; /* [S] plain text that was looked at and not read ... */
+    size_t first_len;          /* [S] ... and how much */
     bool in_ended;             /* [S] the channel below is at its end */
     char *verdict;             /* [S] why the peer's certificate was refused */
     int verdict_alert;         /* [S] and what to tell it */
@@ -221,7 +223,7 @@ static bool fill_locked(TlsChannel *t, Error **errp)
 /* ---- reading ---- */
 
 /* One record, or what is left of one: 1 or more bytes; 0 end; -EAGAIN: needs bytes; -1 errp. */
-static ssize_t recv_locked(TlsChannel *t, void *buf, size_t len, Error **errp)
+static ssize_t recv_record_locked(TlsChannel *t, void *buf, size_t len, Error **errp)
 {
     ssize_t r;
 
@@ -246,6 +248,44 @@ static ssize_t recv_locked(TlsChannel *t, void *buf, size_t len, Error **errp)
     }
     set_error(t, r, "read", errp);
     return -1;
+}
+
+/* The same, behind what was looked at before. */
+static ssize_t recv_locked(TlsChannel *t, void *buf, size_t len, Error **errp)
+{
+    if (!t->first_len) {
+        return recv_record_locked(t, buf, len, errp);
+    }
+    len = MIN(len, t->first_len);
+    memcpy(buf, t->first, len);
+    t->first_len -= len;
+    memmove(t->first, t->first + len, t->first_len);
+    return len;
+}
+
+static ssize_t tls_peek(IOChannel *ioc, void *buf, size_t len, Error **errp)
+{
+    TlsChannel *t = tls_of(ioc);
+    ssize_t r = 1;
+
+    if (io_channel_check_shut(ioc, IO_SHUTDOWN_READ, errp)) {
+        return -1;
+    }
+    g_mutex_lock(&t->lock);
+    while (r > 0 && t->first_len < len) {
+        r = recv_record_locked(t, t->first + t->first_len, len - t->first_len, errp);
+        if (r > 0) {
+            t->first_len += r;
+        } else if (r == -EAGAIN && io_channel_wait_readable(ioc->inner, 0)) {
+            r = fill_locked(t, errp) ? 1 : -1;
+        }
+    }
+    if (t->first_len && r != -1) {
+        r = MIN(len, t->first_len);
+        memcpy(buf, t->first, r);
+    }
+    g_mutex_unlock(&t->lock);
+    return r;
 }
 
 /* Whole records into iov as long as no waiting is needed. */
@@ -603,7 +643,7 @@ static bool tls_pending(IOChannel *ioc)
     bool pending;
 
     g_mutex_lock(&t->lock);
-    pending = t->in_pos < t->in_len || gnutls_record_check_pending(t->session);
+    pending = t->first_len || t->in_pos < t->in_len || gnutls_record_check_pending(t->session);
     g_mutex_unlock(&t->lock);
     return pending;
 }
@@ -663,6 +703,7 @@ static const IOChannelClass tls_class = {
     .two_way = true,
     .readv = tls_readv,
     .writev = tls_writev,
+    .peek = tls_peek,
     .pending = tls_pending,
     .shutdown = tls_shutdown,
     .close = tls_close,

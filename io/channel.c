@@ -192,6 +192,12 @@ ssize_t io_channel_writev(IOChannel *ioc, const struct iovec *iov, size_t n, Err
     return r;
 }
 
+ssize_t io_channel_peek(IOChannel *ioc, void *buf, size_t len, Error **errp)
+{
+    g_assert(ioc->klass->peek && len > 0 && len <= IO_PEEK_MAX);
+    return ioc->klass->peek(ioc, buf, len, errp);
+}
+
 int io_channel_read_all(IOChannel *ioc, void *buf, size_t len, Error **errp)
 {
     size_t done = 0;

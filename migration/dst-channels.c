@@ -3,7 +3,7 @@
  *
  * Belongs to the main thread, machine lock held.  A connection that may be one of several
  * kinds waits, without holding anybody up, until its first four bytes can be looked at (they
- * stay in the socket).
+ * stay in the channel).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,7 +11,6 @@
 
 #include <glib-unix.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "config.h"
 #include "io/tls.h"
@@ -148,32 +147,40 @@ static void settle_silent(Migration *m)
 }
 
 static gboolean on_first_bytes(gint fd, GIOCondition cond, gpointer opaque);
+static gboolean on_again(gpointer opaque);
 
-static gboolean on_again(gpointer opaque)
+/* Frees u unless it has to be looked at again. */
+static void look(Undecided *u)
 {
-    Undecided *u = opaque;
-
-    u->source = g_unix_fd_add(u->ioc->fd_in, G_IO_IN | G_IO_HUP | G_IO_ERR, on_first_bytes, u);
-    return G_SOURCE_REMOVE;
-}
-
-static gboolean on_first_bytes(gint fd, GIOCondition cond, gpointer opaque)
-{
-    Undecided *u = opaque;
     Migration *m = u->m;
+    g_autoptr(Error) err = NULL;
     uint8_t first[FIRST_BYTES];
-    ssize_t n = recv(fd, first, sizeof(first), MSG_PEEK | MSG_DONTWAIT);
+    ssize_t n = io_channel_peek(u->ioc, first, sizeof(first), &err);
 
     if (n == FIRST_BYTES) {
         decide(m, g_steal_pointer(&u->ioc), first);
         undecided_free(u);
         settle_silent(m);
-    } else if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) {
+    } else if (n > 0) {
         u->source = g_timeout_add(AGAIN_MS, on_again, u);
+    } else if (n == -EAGAIN) {
+        u->source = g_unix_fd_add(u->ioc->fd_in, G_IO_IN | G_IO_HUP | G_IO_ERR, on_first_bytes, u);
     } else {
-        warn_report("a connection to %s ended before it said anything", u->m->uri);
+        warn_report("a connection to %s ended before it said anything%s%s", m->uri,
+                    err ? ": " : "", err ? error_get_pretty(err) : "");
         undecided_free(u);
     }
+}
+
+static gboolean on_again(gpointer opaque)
+{
+    look(opaque);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_first_bytes(gint fd, GIOCondition cond, gpointer opaque)
+{
+    look(opaque);
     return G_SOURCE_REMOVE;
 }
 
@@ -183,8 +190,8 @@ void dst_channels_accepted(IOChannel *ioc, void *opaque)
     Undecided *u;
 
     begin(m);
-    /* Nothing to tell apart, or nothing to look at (TLS). */
-    if (!missing(m) || strcmp(ioc->klass->name, "socket")) {
+    /* Nothing to tell apart, or nothing to look at. */
+    if (!missing(m) || !ioc->klass->peek) {
         decide(m, ioc, NULL);
         return;
     }
@@ -192,7 +199,7 @@ void dst_channels_accepted(IOChannel *ioc, void *opaque)
     u->m = m;
     u->ioc = ioc;
     m->undecided = g_slist_prepend(m->undecided, u);
-    on_again(u);
+    look(u);
 }
 
 void dst_channels_failed_bh(void *opaque)

@@ -37,6 +37,8 @@ typedef struct IOChannelClass {
     ssize_t (*pread)(IOChannel *ioc, void *buf, size_t len, uint64_t offset, Error **errp);
     ssize_t (*pwrite)(IOChannel *ioc, const void *buf, size_t len, uint64_t offset, Error **errp);
     int64_t (*seek)(IOChannel *ioc, int64_t offset, int whence, Error **errp);
+    /* io_channel_peek(); NULL: cannot. */
+    ssize_t (*peek)(IOChannel *ioc, void *buf, size_t len, Error **errp);
     /* Are there bytes to read that the descriptor does not show?  NULL: never. */
     bool (*pending)(IOChannel *ioc);
     bool (*shutdown)(IOChannel *ioc, IOShutdown how, Error **errp);
@@ -68,6 +70,13 @@ ssize_t io_channel_try_readv(IOChannel *ioc, const struct iovec *iov, size_t n, 
 /* All bytes or failure; read: 1 done, 0 clean end before the first byte, -1 error. */
 int io_channel_read_all(IOChannel *ioc, void *buf, size_t len, Error **errp);
 bool io_channel_writev_all(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
+/*
+ * What a read would give next, without taking it and without waiting; the reader's thread, and
+ * only for classes that have klass->peek.  1 to len bytes (len at most IO_PEEK_MAX): how many
+ * are there; 0: end of stream; -EAGAIN: nothing yet; -1: errp set.
+ */
+#define IO_PEEK_MAX 8
+ssize_t io_channel_peek(IOChannel *ioc, void *buf, size_t len, Error **errp);
 bool io_channel_shutdown(IOChannel *ioc, IOShutdown how, Error **errp);
 bool io_channel_close(IOChannel *ioc, Error **errp);
 /*

@@ -308,17 +308,19 @@ static bool connect_channel(MultifdSend *ms, unsigned id, Error **errp)
     return !quit;
 }
 
+/*
+ * Each says who it is before the next one is made: until it has, an old destination's main loop
+ * waits for that, and with TLS the next handshake with it.
+ */
 bool multifd_send_connect(MultifdSend *ms, Error **errp)
 {
     for (unsigned i = 0; i < ms->n; i++) {
+        g_autofree char *name = g_strdup_printf("mig/src/send_%u", i);
+
         if (!connect_channel(ms, i, errp)) {
             error_prefix(errp, "multifd channel %u: ", i);
             return false;
         }
-    }
-    for (unsigned i = 0; i < ms->n; i++) {
-        g_autofree char *name = g_strdup_printf("mig/src/send_%u", i);
-
         ms->channels[i].thread = thread_start(name, channel_main, &ms->channels[i]);
     }
     return true;

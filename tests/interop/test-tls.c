@@ -20,6 +20,8 @@ typedef struct Case {
     const char *cap;
     const char *priority; /* of Ferry's side, NULL: default */
     unsigned mib;
+    unsigned channels;    /* of multifd, 0: without */
+    const char *compression;
 } Case;
 
 static const Case cases[] = {
@@ -30,6 +32,10 @@ static const Case cases[] = {
     { "x509-unix", "x509", false, NULL, NULL, 32 },
     { "x509-return-path", "x509", true, "return-path", NULL, 128 },
     { "x509-tls12", "x509", true, "return-path", "NORMAL:-VERS-TLS1.3", 32 },
+    { "multifd-psk", "psk", false, NULL, NULL, 32, 2, "none" },
+    { "multifd-x509", "x509", true, "return-path", NULL, 64, 3, "none" },
+    { "multifd-x509-zstd", "x509", false, NULL, NULL, 32, 2, "zstd" },
+    { "multifd-x509-zlib", "x509", true, NULL, "NORMAL:-VERS-TLS1.3", 32, 4, "zlib" },
 };
 
 static const char *dir_of(const char *kind)
@@ -54,12 +60,31 @@ static char *make_uri(FilePair *p, bool tcp)
     return g_strdup_printf("unix:%s", path);
 }
 
+/* The stock one knows only the older marks of multifd. */
+static FilePair new_pair(bool from_stock, unsigned mib, bool multifd)
+{
+    FilePair p;
+
+    if (from_stock || !multifd) {
+        return file_pair_new(from_stock ? stock : NULL, from_stock ? NULL : stock, "none", mib,
+                             "");
+    }
+    p = file_pair_source("none", mib, "-global migration.multifd-flush-after-each-section=on");
+    file_pair_destination(&p, stock, "none", "defer", "");
+    return p;
+}
+
 static void run_case(const Case *c, bool from_stock)
 {
-    FilePair p = file_pair_new(from_stock ? stock : NULL, from_stock ? NULL : stock, "none",
-                               c->mib, "");
+    FilePair p = new_pair(from_stock, c->mib, c->channels > 0);
     g_autofree char *uri = make_uri(&p, c->tcp);
 
+    for (int i = 0; c->channels && i < 2; i++) {
+        mig_cap(i ? p.to : p.from, "multifd", true);
+        qtest_qmp_ok(i ? p.to : p.from, "migrate-set-parameters",
+                     "{'multifd-channels': %u, 'multifd-compression': '%s'}", c->channels,
+                     c->compression);
+    }
     tls_use(p.from, c->kind, dir_of(c->kind), false);
     tls_use(p.to, c->kind, dir_of(c->kind), true);
     if (c->priority) {
@@ -90,9 +115,14 @@ static void test_from_stock(gconstpointer c)
     }
 }
 
-static void postcopy(const char *from, const char *to, const char *to_args)
+static void postcopy(const char *from, const char *to, const char *to_args, bool preempt)
 {
     Pair p = pair_new_with(from, "", to, to_args);
+
+    if (preempt) {
+        migration_set_cap(p.from, "postcopy-preempt");
+        migration_set_cap(p.to, "postcopy-preempt");
+    }
 
     tls_use(p.from, "x509", dirs->x509, false);
     tls_use(p.to, "x509", dirs->x509, true);
@@ -101,18 +131,18 @@ static void postcopy(const char *from, const char *to, const char *to_args)
     pair_run(&p);
 }
 
-static void test_postcopy_to_stock(void)
+static void test_postcopy_to_stock(gconstpointer preempt)
 {
     if (have_stock()) {
-        postcopy(NULL, stock, "");
+        postcopy(NULL, stock, "", preempt);
     }
 }
 
-static void test_postcopy_from_stock(void)
+static void test_postcopy_from_stock(gconstpointer preempt)
 {
     if (have_stock()) {
         postcopy(stock, NULL,
-                 "-object memory-backend-ram,id=m,size=32M -machine memory-backend=m");
+                 "-object memory-backend-ram,id=m,size=32M -machine memory-backend=m", preempt);
     }
 }
 
@@ -165,8 +195,10 @@ int main(int argc, char **argv)
         g_test_add_data_func(to, &cases[i], test_to_stock);
         g_test_add_data_func(from, &cases[i], test_from_stock);
     }
-    g_test_add_func("/interop/tls/postcopy/to-stock", test_postcopy_to_stock);
-    g_test_add_func("/interop/tls/postcopy/from-stock", test_postcopy_from_stock);
+    g_test_add_data_func("/interop/tls/postcopy/to-stock", NULL, test_postcopy_to_stock);
+    g_test_add_data_func("/interop/tls/postcopy/from-stock", NULL, test_postcopy_from_stock);
+    g_test_add_data_func("/interop/tls/preempt/to-stock", "", test_postcopy_to_stock);
+    g_test_add_data_func("/interop/tls/preempt/from-stock", "", test_postcopy_from_stock);
     g_test_add_data_func("/interop/tls/refused/to-stock", NULL, test_refused);
     g_test_add_data_func("/interop/tls/refused/from-stock", "", test_refused);
     ret = g_test_run();

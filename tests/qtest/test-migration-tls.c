@@ -173,6 +173,74 @@ static void test_preempt(void)
     pair_run(&p);
 }
 
+/* Every channel is encrypted and known by its first bytes; the client of each is checked. */
+typedef struct Multifd {
+    const char *name, *channel, *kind, *compression, *cap;
+    unsigned channels;
+} Multifd;
+
+static const Multifd multifd_cases[] = {
+    { "psk", "unix", "psk", "none", NULL, 2 },
+    { "psk-tcp", "tcp", "psk", "zlib", "return-path", 3 },
+    { "x509", "unix", "x509", "none", "return-path", 2 },
+    { "x509-tcp", "tcp", "x509", "zstd", NULL, 5 },
+};
+
+static void use_multifd(FilePair *p, unsigned channels, const char *compression)
+{
+    for (int i = 0; i < 2; i++) {
+        mig_cap(i ? p->to : p->from, "multifd", true);
+        qtest_qmp_ok(i ? p->to : p->from, "migrate-set-parameters",
+                     "{'multifd-channels': %u, 'multifd-compression': '%s'}", channels,
+                     compression);
+    }
+}
+
+static void test_multifd(gconstpointer opaque)
+{
+    const Multifd *c = opaque;
+    FilePair p = file_pair_new(NULL, NULL, "none", MIB, "");
+    g_autofree char *uri = NULL;
+    g_autoptr(JsonObject) info = NULL;
+
+    use(&p, c->kind);
+    set(p.from, "tls-hostname", TLS_HOST);
+    use_multifd(&p, c->channels, c->compression);
+    if (!strcmp(c->kind, "x509")) {
+        qtest_qmp_ok(p.to, "object-add",
+                     "{'qom-type': 'authz-simple', 'id': 'a', 'identity': '" TLS_CLIENT "'}");
+        set(p.to, "tls-authz", "a");
+    }
+    if (c->cap) {
+        mig_cap(p.from, c->cap, true);
+        mig_cap(p.to, c->cap, true);
+    }
+    uri = listen_on(&p, c->channel);
+    complete(&p, uri);
+    info = qtest_qmp_object(p.from, "query-migrate", NULL);
+    g_assert_cmpint(json_object_get_int_member(json_object_get_object_member(info, "ram"),
+                                               "multifd-bytes"), >, 1 << 20);
+    file_pair_free(&p);
+}
+
+/* Precopy on three channels, then the switch, and the preempt channel that says nothing. */
+static void test_multifd_postcopy(void)
+{
+    Pair p = pair_new("", "");
+
+    for (int i = 0; i < 2; i++) {
+        migration_set_cap(i ? p.to : p.from, "multifd");
+        migration_set_cap(i ? p.to : p.from, "postcopy-preempt");
+        set(i ? p.to : p.from, "multifd-compression", "none");
+        qtest_qmp_ok(i ? p.to : p.from, "migrate-set-parameters", "{'multifd-channels': 3}");
+    }
+    tls_use(p.from, "x509", dirs->x509, false);
+    tls_use(p.to, "x509", dirs->x509, true);
+    set(p.from, "tls-hostname", TLS_HOST);
+    p.reads = 16;
+    pair_run(&p);
+}
+
 /* The network is cut in postcopy: the new channel is encrypted, too, and its client checked. */
 static void test_recover(gconstpointer preempt)
 {
@@ -226,6 +294,7 @@ typedef struct Refusal {
     const char *authz;
     const char *cap;
     const char *from_says, *to_says;
+    bool multifd;
 } Refusal;
 
 #define DIR(d) offsetof(TlsDirs, d)
@@ -251,6 +320,12 @@ static const Refusal refusals[] = {
     { "wrong-psk", "unix", "psk", "psk", DIR(wrong_psk), NULL, NULL, NULL, "TLS", "TLS" },
     { "plain-to-tls", "unix", NULL, "psk", 0, NULL, NULL, "return-path",
       "", "does the peer use TLS?" },
+    { "multifd-untrusted", "tcp", "x509", "x509", DIR(stranger), NULL, NULL, NULL,
+      "CA is unknown", "signed by somebody unknown", true },
+    { "multifd-denied", "unix", "x509", "x509", DIR(x509), TLS_HOST, NO_ONE, "return-path",
+      "access denied", "'" TLS_CLIENT "' is not let in by 'authz0'", true },
+    { "multifd-wrong-psk", "unix", "psk", "psk", DIR(wrong_psk), NULL, NULL, NULL, "TLS", "TLS",
+      true },
 };
 
 static char *error_desc(QTestState *s)
@@ -300,6 +375,9 @@ static void test_refused(gconstpointer opaque)
     if (r->cap) {
         mig_cap(p.from, r->cap, true);
         mig_cap(p.to, r->cap, true);
+    }
+    if (r->multifd) {
+        use_multifd(&p, 3, "none");
     }
     uri = listen_on(&p, r->channel);
     qtest_qmp_ok(p.from, "migrate", "{'uri': '%s'}", uri);
@@ -409,6 +487,12 @@ int main(int argc, char **argv)
         g_test_add_data_func(name, &cases[i], test_works);
     }
     g_test_add_func("/migration/tls/command-line", test_command_line);
+    for (size_t i = 0; i < G_N_ELEMENTS(multifd_cases); i++) {
+        g_autofree char *name = g_strdup_printf("/migration/tls/multifd/%s",
+                                                multifd_cases[i].name);
+        g_test_add_data_func(name, &multifd_cases[i], test_multifd);
+    }
+    g_test_add_func("/migration/tls/multifd/postcopy", test_multifd_postcopy);
     g_test_add_data_func("/migration/tls/postcopy/psk", "psk", test_postcopy);
     g_test_add_data_func("/migration/tls/postcopy/x509", "x509", test_postcopy);
     g_test_add_func("/migration/tls/postcopy/preempt", test_preempt);

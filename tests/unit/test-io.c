@@ -463,6 +463,28 @@ static void test_sockets(void)
     g_rmdir(dir);
 }
 
+static void test_peek(void)
+{
+    int pair[2];
+    char buf[8] = "";
+    g_autoptr(Error) err = NULL;
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), ==, 0);
+    g_autoptr(IOChannel) ioc = io_channel_socket_new(pair[0]);
+    g_assert_cmpint(io_channel_peek(ioc, buf, 4, &err), ==, -EAGAIN);
+    g_assert_cmpint(write(pair[1], "abcdef", 6), ==, 6);
+    g_assert_cmpint(io_channel_peek(ioc, buf, 4, &err), ==, 4);
+    g_assert_cmpmem(buf, 4, "abcd", 4);
+    g_assert_cmpint(io_channel_read_all(ioc, buf, 6, &err), ==, 1);
+    g_assert_cmpmem(buf, 6, "abcdef", 6);
+    close(pair[1]);
+    g_assert_cmpint(io_channel_peek(ioc, buf, 4, &err), ==, 0);
+    g_assert_no_error(err);
+    io_channel_shutdown(ioc, IO_SHUTDOWN_READ, NULL);
+    g_assert_cmpint(io_channel_peek(ioc, buf, 4, &err), ==, -1);
+    g_assert_nonnull(err);
+}
+
 static void test_port_too_large(void)
 {
     g_autoptr(SocketAddr) a = socket_addr_parse("tcp:127.0.0.1:99999", NULL);
@@ -549,6 +571,7 @@ int main(int argc, char **argv)
     g_test_add_func("/io/command-kill", test_command_kill);
     g_test_add_func("/io/addresses", test_addresses);
     g_test_add_func("/io/sockets", test_sockets);
+    g_test_add_func("/io/peek", test_peek);
     g_test_add_func("/io/port-too-large", test_port_too_large);
     g_test_add_func("/io/port-range", test_port_range);
     g_test_add_func("/io/connect-cancel", test_connect_cancel);

@@ -464,6 +464,38 @@ static void test_ends(void)
     }
 }
 
+static void expect_peek(IOChannel *ioc, ssize_t r, const char *text)
+{
+    char buf[IO_PEEK_MAX] = "";
+    g_autoptr(Error) err = NULL;
+
+    g_assert_cmpint(io_channel_peek(ioc, buf, 4, &err), ==, r);
+    g_assert_no_error(err);
+    g_assert_cmpmem(buf, MAX(r, 0), text, strlen(text));
+}
+
+/* What was looked at is read all the same, and once. */
+static void test_peek(void)
+{
+    Ends e = anon();
+    struct iovec iov = { (char[8]){ 0 }, 8 };
+
+    expect_peek(e.server, -EAGAIN, "");
+    send_text(e.client, "ab");
+    expect_peek(e.server, 2, "ab");
+    expect_peek(e.server, 2, "ab");
+    send_text(e.client, "cdefg");
+    expect_peek(e.server, 4, "abcd");
+    g_assert_true(io_channel_wait_readable(e.server, 0));
+    expect_text(e.server, "abc");
+    expect_peek(e.server, 4, "defg");
+    g_assert_cmpint(io_channel_readv(e.server, &iov, 1, NULL), ==, 4);
+    g_assert_cmpmem(iov.iov_base, 4, "defg", 4);
+    g_assert_true(io_channel_close(e.client, NULL));
+    expect_peek(e.server, 0, "");
+    ends_free(&e);
+}
+
 static gpointer read_one(gpointer opaque)
 {
     char byte;
@@ -562,6 +594,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/tls/traffic", NULL, test_traffic);
     g_test_add_data_func("/tls/traffic-rekey", "", test_traffic);
     g_test_add_func("/tls/ends", test_ends);
+    g_test_add_func("/tls/peek", test_peek);
     g_test_add_func("/tls/shutdown", test_shutdown);
     g_test_add_func("/tls/handshake-fails", test_handshake_fails);
     g_test_add_func("/tls/one-way", test_one_way);
