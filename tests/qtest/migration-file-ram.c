@@ -61,12 +61,18 @@ static FilePair new_files(unsigned mib)
     return p;
 }
 
-FilePair file_pair_source(const char *machine, unsigned mib, const char *more)
+FilePair file_pair_source_of(const char *program, const char *machine, unsigned mib,
+                             const char *more)
 {
     FilePair p = new_files(mib);
 
-    p.from = start(NULL, machine, mib, p.from_mem, more);
+    p.from = start(program, machine, mib, p.from_mem, more);
     return p;
+}
+
+FilePair file_pair_source(const char *machine, unsigned mib, const char *more)
+{
+    return file_pair_source_of(NULL, machine, mib, more);
 }
 
 void file_pair_destination(FilePair *p, const char *program, const char *machine,
@@ -90,9 +96,8 @@ void file_pair_destination(FilePair *p, const char *program, const char *machine
 FilePair file_pair_new(const char *from_program, const char *to_program, const char *machine,
                        unsigned mib, const char *more)
 {
-    FilePair p = new_files(mib);
+    FilePair p = file_pair_source_of(from_program, machine, mib, more);
 
-    p.from = start(from_program, machine, mib, p.from_mem, more);
     file_pair_destination(&p, to_program, machine, "defer", more);
     return p;
 }

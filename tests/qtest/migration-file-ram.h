@@ -24,8 +24,10 @@ typedef struct FilePair {
  */
 FilePair file_pair_new(const char *from_program, const char *to_program, const char *machine,
                        unsigned mib, const char *more);
-/* Only the source. */
+/* Only the source: Ferry / any program. */
 FilePair file_pair_source(const char *machine, unsigned mib, const char *more);
+FilePair file_pair_source_of(const char *program, const char *machine, unsigned mib,
+                             const char *more);
 /* (Re)start the destination with this -incoming argument and more arguments. */
 void file_pair_destination(FilePair *p, const char *program, const char *machine,
                            const char *incoming, const char *more);
