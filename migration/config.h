@@ -150,13 +150,16 @@ typedef enum MigParam {
     MIG_PARAM__MAX,
 } MigParam;
 
+/* Neither on nor off: found out. */
+#define MIG_AUTO 2
+
 /* X(field, -global name, default): only -global sets these. */
 #define MIG_PROPS(X)                                                              \
     X(store_global_state, "store-global-state", 1)                                \
     X(send_configuration, "send-configuration", 1)                                \
     X(send_section_footer, "send-section-footer", 1)                              \
     X(send_switchover_start, "send-switchover-start", 0)                          \
-    X(multifd_flush_after_each_section, "multifd-flush-after-each-section", 0)    \
+    X(multifd_flush_after_each_section, "multifd-flush-after-each-section", MIG_AUTO) \
     X(clear_bitmap_shift, "x-clear-bitmap-shift", 18)                             \
     X(preempt_pre_7_2, "x-preempt-pre-7-2", 0)                                    \
     X(multifd_clean_tls_termination, "multifd-clean-tls-termination", 1)          \

@@ -261,7 +261,10 @@ static bool cmd_ping(Migration *m, CommandArgs *a, Error **errp)
         error_setg(errp, "there is no return path to answer on");
         return false;
     }
-    return return_path_send_pong(m->rp_send, wire_get_be32(a->payload), errp);
+    uint32_t cookie = wire_get_be32(a->payload);
+
+    return return_path_send_pong(
+        m->rp_send, cookie == WIRE_PING_MARKS ? WIRE_PING_MARKS_KNOWN : cookie, errp);
 }
 
 static bool cmd_advise(Migration *m, CommandArgs *a, Error **errp)

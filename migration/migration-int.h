@@ -60,6 +60,9 @@ typedef struct ConvergeState {
  *   [a] atomic; any thread                           stream: incoming, then listen
  *   [t] its own lock, inside the object          [E] error_lock
  */
+/* The destination knows one of them: MULTIFD_FLUSH, or each EOS (before 8.1). */
+typedef enum MultifdMarks { MULTIFD_MARKS_FLUSH, MULTIFD_MARKS_SECTION, MULTIFD_MARKS_ASK } MultifdMarks;
+
 struct Migration {
     /* ---- configuration ---- */
     bool source;               /* [c] side */
@@ -96,7 +99,9 @@ struct Migration {
     bool in_postcopy;          /* [m] the switch was made */
     PreemptSource *preempt;    /* the return-path thread's; made and freed by [m] while there is
                                   none; NULL: no preempt channel */
-    bool detect_zero;          /* [c] the migration thread finds zero pages (not: channels) */
+    MultifdMarks marks;        /* [m] what tells the destination to wait for its channels */
+    int64_t marks_answer_us;   /* [m] what an answer to PING takes */
+    bool detect_zero;          /* [m] the migration thread finds zero pages (not: channels) */
     struct MigConnector *cpr_connector; /* [c] mode cpr-transfer; NULL: none */
     IOChannel *cpr_channel;    /* [m] while it is in use; other threads: shutdown, under [E] */
     struct MigConnector *connector; /* [E] changed by `migrate resume`, while [m] waits for that */
@@ -187,8 +192,8 @@ void savevm_send_packaged(Stream *s, const void *blob, size_t len);
 bool savevm_setup(Migration *m, Error **errp);
 /* One SECTION_PART of every live thing that has something to send. */
 bool savevm_iterate(Migration *m, Error **errp);
-/* A PART that ends precopy, of those that need one before the switch to postcopy. */
-bool savevm_prepare_postcopy(Migration *m, Error **errp);
+/* A PART without pages, of those live things that mark what other channels carry. */
+bool savevm_mark_live(Migration *m, Error **errp);
 /*
  * SECTION_END of live things.  `postcopied`: false takes those that are not left for
  * postcopy (all, in precopy), true takes the rest, at the end of postcopy.

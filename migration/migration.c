@@ -112,7 +112,7 @@ static bool ram_load_section(Migration *m, Stream *s, int version_id, Error **er
 }
 
 static const LiveOps ram_ops = {
-    .prepare_postcopy = ram_save_prepare_postcopy,
+    .mark = ram_save_mark,
     .setup = ram_save_setup, .iterate = ram_save_iterate, .complete = ram_save_complete,
     .can_postcopy = ram_can_postcopy, .load = ram_load_section,
 };
@@ -543,9 +543,21 @@ static bool main_thread_finds_zero(const MigConfig *config)
     case MIG_ZERO_DETECTION_NONE:
         return false;
     case MIG_ZERO_DETECTION_MULTIFD:
-        return !config->cap[MIG_CAP_MULTIFD] || config->multifd_flush_after_each_section;
+        return !config->cap[MIG_CAP_MULTIFD] || config->multifd_flush_after_each_section == 1;
     default:
         return true;
+    }
+}
+
+static MultifdMarks marks_known(const MigConfig *config)
+{
+    switch (config->multifd_flush_after_each_section) {
+    case MIG_AUTO:
+        return MULTIFD_MARKS_ASK;
+    case 1:
+        return MULTIFD_MARKS_SECTION;
+    default:
+        return MULTIFD_MARKS_FLUSH;
     }
 }
 
@@ -575,6 +587,7 @@ bool migration_start(const MigrateAddress *addr, const MigrateAddress *cpr, bool
     m->cpr_connector = g_steal_pointer(&cpr_connector);
     m->config = mig_config_freeze(mig_settings());
     m->detect_zero = main_thread_finds_zero(m->config);
+    m->marks = marks_known(m->config);
     set_current(&root->source, m);
     g_assert(state_advance_any(m->state, MIG_STATE_SETUP, NULL));
     m->thread = thread_start("migration", src_main, m);

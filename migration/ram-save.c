@@ -87,7 +87,7 @@ static bool multifd_mark(Migration *m, Stream *s, Error **errp)
         return false;
     }
     m->ram->marked_wraps = m->ram->scan_wraps;
-    if (!m->config->multifd_flush_after_each_section) {
+    if (m->marks == MULTIFD_MARKS_FLUSH) {
         stream_put_be64(s, WIRE_RAM_MULTIFD_FLUSH);
         /* The channels stand still over there until the mark is read. */
         stream_flush(s);
@@ -111,7 +111,7 @@ bool ram_save_setup(Migration *m, Stream *s, Error **errp)
             stream_put_be64(s, ram_block_gpa(rb));
         }
     }
-    if (m->multifd_send && !multifd_mark(m, s, errp)) {
+    if (m->multifd_send && m->marks != MULTIFD_MARKS_ASK && !multifd_mark(m, s, errp)) {
         return false;
     }
     stream_put_be64(s, WIRE_RAM_EOS);
@@ -236,7 +236,7 @@ static bool save_run_multifd(Migration *m, Stream *s, const PageRun *run, Error 
     uint64_t end = run->page + run->n, zero = 0;
 
     if (m->ram->scan_wraps != m->ram->marked_wraps &&
-        !m->config->multifd_flush_after_each_section && !multifd_mark(m, s, errp)) {
+        m->marks == MULTIFD_MARKS_FLUSH && !multifd_mark(m, s, errp)) {
         return false;
     }
     for (uint64_t page = run->page, n; page < end; page += n) {
@@ -278,7 +278,7 @@ static bool send_run(Migration *m, Stream *s, const PageRun *run, Error **errp)
 static bool section_mark(Migration *m, Stream *s, bool last, Error **errp)
 {
     if (!m->multifd_send || m->in_postcopy ||
-        !(last || m->config->multifd_flush_after_each_section)) {
+        !(last || m->marks == MULTIFD_MARKS_SECTION)) {
         return true;
     }
     return multifd_mark(m, s, errp);
@@ -336,9 +336,12 @@ bool ram_save_iterate(Migration *m, Stream *s, Error **errp)
     return !stream_error(s, errp);
 }
 
-bool ram_save_prepare_postcopy(Migration *m, Stream *s, Error **errp)
+bool ram_save_mark(Migration *m, Stream *s, Error **errp)
 {
-    if (!section_mark(m, s, true, errp)) {
+    for (; m->ram->flushes_due; m->ram->flushes_due--) {
+        stream_put_be64(s, WIRE_RAM_MULTIFD_FLUSH);
+    }
+    if (m->marks != MULTIFD_MARKS_ASK && !section_mark(m, s, true, errp)) {
         return false;
     }
     stream_put_be64(s, WIRE_RAM_EOS);

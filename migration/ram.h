@@ -55,6 +55,7 @@ struct RamSource {
     uint64_t hint_page;        /* [B] */
     uint64_t scan_wraps;       /* [m] times that the scan went on from the first block */
     uint64_t marked_wraps;     /* [m] scan_wraps at the last multifd mark */
+    unsigned flushes_due;      /* [m] SYNCs that were sent before it was known how to mark them */
     struct XbzrleCache *xbzrle; /* [m] NULL: off */
     RamSourceBlock *last_sent; /* [m] block that a CONTINUE record means; NULL: none */
     /* requests of the destination: ram-urgent.c, under its own lock */
@@ -115,10 +116,10 @@ bool ram_save_setup(Migration *m, Stream *s, Error **errp);
 /* Body of a PART section: pages until the rate limit, 50 ms or nothing dirty; and EOS. */
 bool ram_save_iterate(Migration *m, Stream *s, Error **errp);
 /*
- * Body of the PART before the switch to postcopy, with multifd: everything that its channels
- * have is in place when its EOS has been read.
+ * Body of a PART without pages.  With multifd: everything that its channels have is in place
+ * when its EOS has been read (not yet, when it is not known which marks do that).
  */
-bool ram_save_prepare_postcopy(Migration *m, Stream *s, Error **errp);
+bool ram_save_mark(Migration *m, Stream *s, Error **errp);
 /* Body of the END section: all that is dirty (precopy: machine stopped), and EOS. */
 bool ram_save_complete(Migration *m, Stream *s, Error **errp);
 /*

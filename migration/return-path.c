@@ -39,6 +39,7 @@ struct ReturnPath {
     bool lent;                 /* [R] it does; it may look without the lock */
     bool ended;                /* [R] */
     int answered;              /* atomic: a message came */
+    uint32_t last_pong;        /* atomic: its cookie; 0: none came */
     unsigned bitmaps;          /* atomic: blocks whose received bitmap is complete */
     int resumed;               /* atomic: RESUME_ACK came */
     Error *error;              /* [R] why, NULL: SHUT(0) */
@@ -66,7 +67,9 @@ static Verdict on_pong(ReturnPath *rp, const uint8_t *payload, size_t len, Error
     uint32_t cookie = wire_get_be32(payload);
 
     trace_return_path_message("PONG", cookie);
+    __atomic_store_n(&rp->last_pong, cookie, __ATOMIC_RELEASE);
     postcopy_source_pong(rp->m, cookie);
+    src_wake(rp->m);
     return GO_ON;
 }
 
@@ -389,6 +392,11 @@ bool return_path_ended(ReturnPath *rp, Error **errp)
 bool return_path_answered(const ReturnPath *rp)
 {
     return __atomic_load_n(&rp->answered, __ATOMIC_ACQUIRE);
+}
+
+uint32_t return_path_last_pong(const ReturnPath *rp)
+{
+    return __atomic_load_n(&rp->last_pong, __ATOMIC_ACQUIRE);
 }
 
 unsigned return_path_bitmaps(const ReturnPath *rp)

@@ -4,7 +4,7 @@
  *
  *   message        what it means                         who handles it on the source
  *   SHUT(err)      the load ended; 0: well               the thread ends with it
- *   PONG(cookie)   answer to PING                        postcopy_source_pong()
+ *   PONG(cookie)   answer to PING                        postcopy_source_pong(), multifd/marks.c
  *   REQ_PAGES[_ID] somebody waits for these pages        urgent_push()
  *   SWITCHOVER_ACK nothing stands against the switch     Migration.acks_missing
  *   RECV_BITMAP    recovery: what it has of a block      RamSourceBlock.received
@@ -34,6 +34,8 @@ ReturnPath *return_path_start(Migration *m);
 bool return_path_ended(ReturnPath *rp, Error **errp);
 /* Has the destination said anything yet?  It answers the first PING at once.  Any thread. */
 bool return_path_answered(const ReturnPath *rp);
+/* Cookie of the PONG that came last, 0: none.  Any thread. */
+uint32_t return_path_last_pong(const ReturnPath *rp);
 /* Recovery: how many blocks' received bitmaps have come over this path.  Any thread. */
 unsigned return_path_bitmaps(const ReturnPath *rp);
 /* Recovery: RESUME_ACK came.  Any thread. */

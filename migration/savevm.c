@@ -152,15 +152,15 @@ bool savevm_iterate(Migration *m, Error **errp)
     return !stream_error(m->out, errp);
 }
 
-bool savevm_prepare_postcopy(Migration *m, Error **errp)
+bool savevm_mark_live(Migration *m, Error **errp)
 {
     SaveRegistry *reg = save_registry();
 
     for (guint i = 0; i < reg->entries->len; i++) {
         const SaveEntry *e = g_ptr_array_index(reg->entries, i);
 
-        if (e->live && e->live->prepare_postcopy &&
-            !live_section(m, e, WIRE_SECTION_PART, e->live->prepare_postcopy, errp)) {
+        if (e->live && e->live->mark &&
+            !live_section(m, e, WIRE_SECTION_PART, e->live->mark, errp)) {
             return false;
         }
     }

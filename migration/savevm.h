@@ -16,10 +16,10 @@ typedef struct LiveOps {
     bool (*iterate)(Migration *m, Stream *s, Error **errp);
     bool (*complete)(Migration *m, Stream *s, Error **errp);
     /*
-     * Body of a PART after which nothing of precopy is on the way any more, before the switch
+     * Body of a PART without pages, when all that was sent is to be in place: before the switch
      * to postcopy.  NULL: not needed.
      */
-    bool (*prepare_postcopy)(Migration *m, Stream *s, Error **errp);
+    bool (*mark)(Migration *m, Stream *s, Error **errp);
     /* Is its END left for the end of postcopy, when m goes on with postcopy? */
     bool (*can_postcopy)(const Migration *m);
     /* Thread that reads the main stream: one body of any of the three. */

@@ -87,7 +87,8 @@ bool src_connect(Migration *m, Error **errp)
 {
     IOChannel *ioc = mig_connector_connect(m->connector, errp);
     bool wants_answers = m->config->cap[MIG_CAP_RETURN_PATH] ||
-                         m->config->cap[MIG_CAP_POSTCOPY_RAM];
+                         m->config->cap[MIG_CAP_POSTCOPY_RAM] ||
+                         (m->config->cap[MIG_CAP_MULTIFD] && m->marks == MULTIFD_MARKS_ASK);
 
     if (!ioc) {
         return false;
@@ -176,7 +177,8 @@ static bool setup(Migration *m, Error **errp)
         return false;
     }
     send_greeting(m);
-    if (!connect_preempt(m, errp) || !setup_ram(m, errp) || !savevm_setup(m, errp)) {
+    if (!connect_preempt(m, errp) || !setup_ram(m, errp) || !multifd_marks_ask(m, errp) ||
+        !savevm_setup(m, errp) || !multifd_marks_probe(m, errp)) {
         return false;
     }
     stat_set(m->stats.total_bytes, ramblock_total_migratable());

@@ -25,6 +25,13 @@ MultifdSend *multifd_send_new(Migration *m);
  */
 bool multifd_send_connect(MultifdSend *ms, Error **errp);
 /*
+ * Zero pages in packets: never (somebody else finds them, or nobody), only of memory that no
+ * contents were sent for (destinations before 9.0 leave them as they are), always.
+ */
+typedef enum MultifdZero { MULTIFD_ZERO_NEVER, MULTIFD_ZERO_FIRST, MULTIFD_ZERO_ALWAYS } MultifdZero;
+/* Before the first page; NEVER, to begin with or set here, stays. */
+void multifd_send_set_zero(MultifdSend *ms, MultifdZero zero);
+/*
  * Queue pages of a block; waits while all channels are busy.  The pages must not be changed
  * (other than by the guest) until the next sync.  Blocks alternate at a price: a batch has one.
  */
@@ -43,6 +50,15 @@ bool multifd_send_finish(MultifdSend *ms, Error **errp);
 void multifd_send_shutdown(MultifdSend *ms);
 /* Joins the threads; shut down first.  NULL is fine. */
 void multifd_send_free(MultifdSend *ms);
+
+/* ======== marks.c: source, migration thread ======== */
+
+/*
+ * When m->marks is MULTIFD_MARKS_ASK: ask the destination before `ram`'s START / find out what
+ * it does behind that; in the end m->marks is another.  Without multifd nothing.
+ */
+bool multifd_marks_ask(Migration *m, Error **errp);
+bool multifd_marks_probe(Migration *m, Error **errp);
 
 /* ======== recv.c: destination ======== */
 

@@ -44,7 +44,7 @@ typedef struct SendChannel {
 struct MultifdSend {
     Migration *m;             /* [c] */
     const MultifdCodec *codec; /* [c] */
-    bool find_zero;           /* [c] the channels look for zero pages */
+    MultifdZero zero;         /* what the channels do with zero pages; [c] from the first on */
     unsigned n;               /* [c] channels */
     SendChannel *channels;    /* [c] */
     Batch *batches;           /* [c] all there are */
@@ -106,6 +106,13 @@ static bool page_is_zero(const uint8_t *host)
     return !*(const uint64_t *)host && buffer_is_zero(host, TARGET_PAGE_SIZE);
 }
 
+/* Contents that were sent are replaced by zeros only where that is understood. */
+static bool may_be_zero(const MultifdSend *ms, uint8_t journey)
+{
+    return ms->zero == MULTIFD_ZERO_ALWAYS ||
+           (ms->zero == MULTIFD_ZERO_FIRST && !(journey & (JOURNEY_PRECOPY | JOURNEY_AGAIN)));
+}
+
 /* Normal pages to the front of h->offset, zero ones behind them; notes how each travelled. */
 static void sort_pages(MultifdSend *ms, const Batch *batch, MultifdHeader *h)
 {
@@ -113,13 +120,13 @@ static void sort_pages(MultifdSend *ms, const Batch *batch, MultifdHeader *h)
     uint64_t first = batch->page[0], last = batch->page[batch->n - 1];
     Pagemap pm = { .rb = NULL };
 
-    if (ms->find_zero && batch->n >= PAGEMAP_WORTH && last > first) {
+    if (ms->zero && batch->n >= PAGEMAP_WORTH && last > first) {
         pagemap_read(&pm, batch->b->rb, first, last - first + 1);
     }
     h->normal = h->zero = 0;
     for (unsigned i = 0; i < batch->n; i++) {
         uint64_t offset = batch->page[i] << TARGET_PAGE_BITS;
-        bool is_zero = ms->find_zero &&
+        bool is_zero = may_be_zero(ms, batch->b->journey[batch->page[i]]) &&
                        (pagemap_untouched(&pm, batch->b->rb, batch->page[i]) ||
                         page_is_zero(batch->b->rb->host + offset));
 
@@ -263,8 +270,10 @@ MultifdSend *multifd_send_new(Migration *m)
     ms->m = m;
     ms->codec = multifd_codec(m->config->multifd_compression);
     ms->n = m->config->multifd_channels;
-    ms->find_zero = !m->detect_zero &&
-                    m->config->zero_page_detection == MIG_ZERO_DETECTION_MULTIFD;
+    ms->zero = !m->detect_zero &&
+                       m->config->zero_page_detection == MIG_ZERO_DETECTION_MULTIFD
+                   ? MULTIFD_ZERO_FIRST
+                   : MULTIFD_ZERO_NEVER;
     ms->channels = g_new0(SendChannel, ms->n);
     n_batches = 2 * ms->n + 1;
     ms->batches = g_new0(Batch, n_batches);
@@ -275,6 +284,15 @@ MultifdSend *multifd_send_new(Migration *m)
         g_queue_push_tail(&ms->free, &ms->batches[i]);
     }
     return ms;
+}
+
+void multifd_send_set_zero(MultifdSend *ms, MultifdZero zero)
+{
+    g_mutex_lock(&ms->lock);
+    if (ms->zero != MULTIFD_ZERO_NEVER) {
+        ms->zero = zero;
+    }
+    g_mutex_unlock(&ms->lock);
 }
 
 static bool connect_channel(MultifdSend *ms, unsigned id, Error **errp)

@@ -137,7 +137,7 @@ bool postcopy_switch(Migration *m, Error **errp)
     g_autoptr(Stream) package = NULL;
 
     /* From now on pages go on the main channel only. */
-    if (m->multifd_send && !savevm_prepare_postcopy(m, errp)) {
+    if (m->multifd_send && !savevm_mark_live(m, errp)) {
         return false;
     }
     m->in_postcopy = true;

@@ -9,7 +9,10 @@
 #include "migration-file-ram.h"
 #include "stock.h"
 
-/* The stock one is so old that it knows no MULTIFD_FLUSH; as a source it is recognised. */
+/*
+ * The stock one is so old that it knows no MULTIFD_FLUSH.  That is found out on either side, or
+ * may be said.
+ */
 #define OLD_PEER "-global migration.multifd-flush-after-each-section=on"
 
 typedef struct Case {
@@ -18,6 +21,7 @@ typedef struct Case {
     unsigned channels, mib;
     const char *detection; /* zero-page-detection of a Ferry source */
     bool tcp, slow;        /* slow: a bandwidth limit makes it several sections */
+    bool told;             /* Ferry is told how old its peer is */
 } Case;
 
 static const Case cases[] = {
@@ -25,6 +29,8 @@ static const Case cases[] = {
     { "tcp", "none", 2, 64, "multifd", .tcp = true },
     { "channels", "none", 7, 32, "legacy" },
     { "one-channel", "none", 1, 32, "none" },
+    { "legacy", "none", 3, 32, "legacy" },
+    { "told", "none", 2, 32, "multifd", .told = true },
     { "sections", "none", 2, 64, "multifd", .slow = true },
     { "zlib", "zlib", 2, 64, "multifd" },
     { "zlib-tcp", "zlib", 3, 32, "none", .tcp = true },
@@ -54,12 +60,9 @@ static void run_case(const Case *c, bool from_stock)
     FilePair p;
     g_autofree char *uri = NULL;
 
-    if (from_stock) {
-        p = file_pair_new(stock, NULL, "none", c->mib, "");
-    } else {
-        p = file_pair_source("none", c->mib, OLD_PEER);
-        file_pair_destination(&p, stock, "none", "defer", "");
-    }
+    p = file_pair_source_of(from_stock ? stock : NULL, "none", c->mib,
+                            c->told && !from_stock ? OLD_PEER : "");
+    file_pair_destination(&p, from_stock ? NULL : stock, "none", "defer", "");
     uri = make_uri(&p, c->tcp);
     set_up(p.from, c);
     set_up(p.to, c);

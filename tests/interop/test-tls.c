@@ -60,23 +60,10 @@ static char *make_uri(FilePair *p, bool tcp)
     return g_strdup_printf("unix:%s", path);
 }
 
-/* The stock one knows only the older marks of multifd. */
-static FilePair new_pair(bool from_stock, unsigned mib, bool multifd)
-{
-    FilePair p;
-
-    if (from_stock || !multifd) {
-        return file_pair_new(from_stock ? stock : NULL, from_stock ? NULL : stock, "none", mib,
-                             "");
-    }
-    p = file_pair_source("none", mib, "-global migration.multifd-flush-after-each-section=on");
-    file_pair_destination(&p, stock, "none", "defer", "");
-    return p;
-}
-
 static void run_case(const Case *c, bool from_stock)
 {
-    FilePair p = new_pair(from_stock, c->mib, c->channels > 0);
+    FilePair p = file_pair_new(from_stock ? stock : NULL, from_stock ? NULL : stock, "none",
+                               c->mib, "");
     g_autofree char *uri = make_uri(&p, c->tcp);
 
     for (int i = 0; c->channels && i < 2; i++) {

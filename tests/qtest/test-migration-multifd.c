@@ -259,7 +259,8 @@ static void test_refused(void)
 /* A peer that takes all connections and never reads: every thread is blocked in a write. */
 static void test_cancel_blocked(const void *cancel)
 {
-    FilePair p = file_pair_source("none", MIB, "");
+    FilePair p = file_pair_source("none", MIB,
+                                  "-global migration.multifd-flush-after-each-section=off");
     g_autofree char *path = file_pair_path(&p, "deaf");
     struct sockaddr_un un = { .sun_family = AF_UNIX };
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
