@@ -12,6 +12,7 @@
 #include "accel/accel.h"
 #include "cpu-internal.h"
 #include "hw/intc/apic.h"
+#include "migration/migration.h"
 #include "system/machine-lock.h"
 #include "system/runstate.h"
 #include "topology.h"
@@ -19,6 +20,7 @@
 
 #define MCG_CTL_P (1u << 8)
 #define MCG_SER_P (1u << 24)
+#define INVTSC_BIT 8
 #define PAT_RESET 0x0007040600070406ULL
 
 void x86_cpu_interrupt(X86CPU *cpu, int bits)
@@ -214,6 +216,21 @@ static char *model_of_type(const char *type_name)
     return g_strndup(type_name, strlen(type_name) - strlen("-" TYPE_X86_CPU));
 }
 
+/*
+ * A guest with an invariant TSC may never see its rate change, and on another host it would:
+ * unless the rate was given, so that it is the same there.
+ */
+static bool forbid_migration(const X86CPU *cpu, Error **errp)
+{
+    static Error *reason;
+
+    if (reason || cpu->tsc_khz_user || !feature_has(cpu, FEAT_8000_0007_EDX, INVTSC_BIT)) {
+        return true;
+    }
+    error_setg(&reason, "State blocked by non-migratable CPU device (invtsc flag)");
+    return migrate_add_blocker(&reason, errp);
+}
+
 /* Everything that the object is made of, in the order in which failure undoes it. */
 static bool cpu_set_up(X86CPU *cpu, const char *options, int index, Error **errp)
 {
@@ -224,6 +241,9 @@ static bool cpu_set_up(X86CPU *cpu, const char *options, int index, Error **errp
     x86_topology_place(cpu, index);
     cpu_model_apply(cpu, cpu_model_find(cpu->model));
     if (!x86_cpu_parse_options(cpu, options, errp)) {
+        return false;
+    }
+    if (!forbid_migration(cpu, errp)) {
         return false;
     }
     x86_cpu_build_cpuid(cpu);

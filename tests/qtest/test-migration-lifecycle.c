@@ -464,6 +464,43 @@ static void test_leaks(void)
     guest_quit(to);
 }
 
+/* ---- what cannot be migrated ---- */
+
+#define INVTSC "invtsc flag"
+
+static void test_blocked(void)
+{
+    g_autofree char *err = NULL, *said = NULL, *shown = NULL;
+    g_autoptr(JsonObject) info = NULL;
+    JsonArray *reasons;
+    QTestState *s;
+
+    if (guest_skip_accel("kvm")) {
+        return;
+    }
+    s = qtest_init_qmp("-machine q35 -accel kvm -smp 2 -cpu qemu64,+invtsc -m 2M -S");
+    err = qtest_qmp_error(s, "migrate", "{'uri': 'exec:cat > /dev/null'}");
+    if (strstr(err, INVTSC) == NULL) {
+        g_error("it says: %s", err);
+    }
+    info = qtest_qmp_object(s, "query-migrate", NULL);
+    reasons = json_object_get_array_member(info, "blocked-reasons");
+    g_assert_cmpuint(json_array_get_length(reasons), ==, 1);
+    g_assert_nonnull(strstr(json_array_get_string_element(reasons, 0), INVTSC));
+    shown = qtest_hmp(s, "info migrate");
+    g_assert_true(g_str_has_prefix(shown, "Outgoing migration blocked:"));
+    g_assert_nonnull(strstr(shown, INVTSC));
+    qtest_quit(s);
+    /* With a rate that is the same everywhere it may go, also with -only-migratable. */
+    s = qtest_init_qmp("-machine q35 -accel kvm -only-migratable -m 2M -S "
+                       "-cpu qemu64,+invtsc,tsc-frequency=1000000000");
+    qtest_qmp_ok(s, "migrate", "{'uri': 'exec:cat > /dev/null'}");
+    qtest_quit(s);
+    g_assert_cmpint(qtest_run(NULL, &said, "-machine q35 -accel kvm -only-migratable -m 2M "
+                              "-display none -cpu qemu64,+invtsc"), ==, 1);
+    g_assert_nonnull(strstr(said, "-only-migratable was given (State blocked"));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -485,5 +522,6 @@ int main(int argc, char **argv)
     g_test_add_func("/lifecycle/events/postcopy", test_events_postcopy);
     g_test_add_func("/lifecycle/refused", test_refused_commands);
     g_test_add_func("/lifecycle/leaks", test_leaks);
+    g_test_add_func("/lifecycle/blocked", test_blocked);
     return g_test_run();
 }
