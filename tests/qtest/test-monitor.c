@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <glib/gstdio.h>
 #include <string.h>
 
 #include "libqtest.h"
@@ -213,6 +214,41 @@ static void test_reset(void)
     qtest_quit(s);
 }
 
+/* No image here holds snapshots: each command says so, and which device is in the way. */
+static void test_snapshots(void)
+{
+    static const char *const hmp[] = { "savevm", "savevm a", "loadvm a", "delvm a" };
+    static const char *const qmp[] = { "snapshot-save", "snapshot-load" };
+    g_autofree char *dir = g_dir_make_tmp("ferry-mon-XXXXXX", NULL);
+    g_autofree char *image = g_build_filename(dir, "image", NULL), *info = NULL;
+
+    g_assert_true(g_file_set_contents(image, dir, 4, NULL));
+    for (int with = 0; with < 2; with++) {
+        const char *text = with ? "Device 'd0' is writable but does not support snapshots"
+                                : "no block device can store vmstate for snapshot";
+        g_autofree char *drive = g_strdup_printf("-drive if=none,id=d0,format=raw,file=%s", image);
+        QTestState *s = qtest_init("-machine q35 -m 2M %s", with ? drive : "");
+
+        for (size_t i = 0; i < G_N_ELEMENTS(hmp); i++) {
+            g_autofree char *out = qtest_hmp(s, "%s", hmp[i]);
+            g_assert_true(g_str_has_prefix(out, "Error: "));
+            g_assert_nonnull(strstr(out, text));
+        }
+        for (size_t i = 0; i < G_N_ELEMENTS(qmp); i++) {
+            g_autofree char *err = qtest_qmp_error(
+                s, qmp[i], "{'job-id': 'j', 'tag': 'a', 'vmstate': 'd0', 'devices': ['d0']}");
+            g_assert_nonnull(strstr(err, text));
+        }
+        g_autofree char *del = qtest_qmp_error(
+            s, "snapshot-delete", "{'job-id': 'j', 'tag': 'a', 'devices': ['d0']}");
+        g_assert_nonnull(strstr(del, text));
+        expect_hmp(s, "info snapshots", "no block device can store vmstate for snapshot\r\n");
+        qtest_quit(s);
+    }
+    g_unlink(image);
+    g_rmdir(dir);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -223,5 +259,6 @@ int main(int argc, char **argv)
     g_test_add_func("/monitor/objects", test_objects);
     g_test_add_func("/monitor/cpu-models", test_cpu_models);
     g_test_add_func("/monitor/reset", test_reset);
+    g_test_add_func("/monitor/snapshots", test_snapshots);
     return g_test_run();
 }

@@ -136,6 +136,37 @@ static void test_completion(void)
     expect_words("object_del ", "");
 }
 
+/* Every command that steers migration is there, completes, and has help. */
+static void test_migration_commands(void)
+{
+    static const char *const names[] = {
+        "migrate", "migrate_cancel", "migrate_continue", "migrate_incoming", "migrate_pause",
+        "migrate_recover", "migrate_set_capability", "migrate_set_parameter",
+        "migrate_start_postcopy", "calc_dirty_rate", "set_vcpu_dirty_limit",
+        "cancel_vcpu_dirty_limit", "announce_self", "savevm", "loadvm", "delvm",
+        "info migrate", "info migrate_capabilities", "info migrate_parameters",
+        "info dirty_rate", "info vcpu_dirty_limit", "info snapshots", "system_wakeup",
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *most = g_strndup(names[i], strlen(names[i]) - 1);
+        g_autofree char *line = g_strdup_printf("help %s", names[i]);
+        g_autofree char *help = hmp_execute(line);
+        g_autoptr(GPtrArray) words = hmp_complete_line(most);
+        const char *last = strrchr(names[i], ' ');
+
+        g_assert_true(g_str_has_prefix(help, names[i]));
+        g_assert_nonnull(strstr(help, " -- "));
+        g_assert_true(g_ptr_array_find_with_equal_func(words, last ? last + 1 : names[i],
+                                                       g_str_equal, NULL));
+    }
+    expect_words("migrate_continue ", "pre-switchover");
+    expect_words("migrate_set_capability multi", "multifd");
+    expect_words("migrate_set_capability multifd ", "off on");
+    expect_words("migrate_set_parameter downt", "downtime-limit");
+    expect_words("calc_d", "calc_dirty_rate");
+}
+
 /* Line editing: what was typed, the lines that came out. */
 
 static GString *lines, *screen;
@@ -202,6 +233,7 @@ int main(int argc, char **argv)
     g_test_add_func("/hmp/expressions", test_expressions);
     g_test_add_func("/hmp/help", test_help);
     g_test_add_func("/hmp/completion", test_completion);
+    g_test_add_func("/hmp/migration-commands", test_migration_commands);
     g_test_add_func("/hmp/readline", test_readline);
     return g_test_run();
 }
