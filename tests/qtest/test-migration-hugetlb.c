@@ -17,6 +17,10 @@
     "-m 24M -object memory-backend-memfd,id=ram,size=24M,hugetlb=on,hugetlbsize=2M " \
     "-machine memory-backend=ram"
 
+#define PRIVATE                                                                          \
+    "-m 24M -object memory-backend-memfd,id=ram,size=24M,hugetlb=on,hugetlbsize=2M,share=off " \
+    "-machine memory-backend=ram"
+
 static long reserved(void)
 {
     g_autofree char *text = NULL;
@@ -83,11 +87,33 @@ static void broken_postcopy(GuestVm *from, GuestVm *to, bool preempt)
     mig_wait_status(to, "completed");
 }
 
+/* Saved while it runs; the copy is of that moment, and both go on. */
+static void snapshot(GuestVm *from, GuestVm *to)
+{
+    g_autofree char *path = g_build_filename(from->dir, "snapshot", NULL);
+
+    mig_set_caps(from, "background-snapshot", NULL);
+    mig_set_caps(to, NULL);
+    mig_set_limits(from, 32 << 20, 300);
+    qtest_qmp_ok(from->s, "migrate", "{'uri': 'file:%s'}", path);
+    mig_wait_status(from, "active");
+    guest_wait_progress(from);
+    mig_wait_status(from, "completed");
+    /* The guest met memory that was not out yet. */
+    g_assert_cmpint(mig_ram_stat(from, "postcopy-requests"), >, 0);
+    qtest_wait_run_state(from->s, "running");
+    guest_verify(from);
+    qtest_qmp_ok(to->s, "migrate-incoming", "{'uri': 'file:%s'}", path);
+    mig_wait_status(to, "completed");
+    g_unlink(path);
+}
+
 /* One more for each: an incomplete page is put together apart. */
 static void test_huge(const void *postcopy)
 {
+    bool private = postcopy && !strcmp(postcopy, "private-snapshot");
     GuestConfig config = { .accel = qtest_have_kvm() ? "kvm" : "interp", .mib = MIB,
-                           .memory = MEMORY };
+                           .memory = private ? PRIVATE : MEMORY };
     long before = reserved(), want = 2 * PAGES_EACH + 2 - free_pages();
     GuestVm *from, *to;
 
@@ -100,7 +126,9 @@ static void test_huge(const void *postcopy)
     }
     from = guest_start(&config);
     to = guest_start_incoming(&config);
-    if (postcopy && strcmp(postcopy, "postcopy")) {
+    if (postcopy && strstr(postcopy, "snapshot")) {
+        snapshot(from, to);
+    } else if (postcopy && strcmp(postcopy, "postcopy")) {
         broken_postcopy(from, to, !strcmp(postcopy, "preempt"));
     } else if (postcopy) {
         mig_postcopy_requests(from, to, MIG_UNIX, false, 1);
@@ -158,5 +186,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/hugetlb/postcopy/recover", "recover", test_huge);
     g_test_add_data_func("/hugetlb/postcopy/preempt-recover", "preempt", test_huge);
     g_test_add_func("/hugetlb/mixed", test_mixed);
+    g_test_add_data_func("/hugetlb/snapshot/shared", "snapshot", test_huge);
+    g_test_add_data_func("/hugetlb/snapshot/private", "private-snapshot", test_huge);
     return g_test_run();
 }

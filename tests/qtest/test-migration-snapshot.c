@@ -12,6 +12,8 @@
 #include "migration-helpers.h"
 
 #define MIB 32
+#define BACKEND(kind) \
+    "-m 24M -machine memory-backend=m -object memory-backend-" kind ",id=m,size=24M"
 
 static uint64_t visits(GuestVm *vm)
 {
@@ -139,9 +141,9 @@ static void test_guest(gconstpointer accel)
 }
 
 /* Straight into a machine that waits for it: then there are two of it. */
-static void test_socket(void)
+static void test_socket(gconstpointer memory)
 {
-    GuestConfig c = { .accel = qtest_have_kvm() ? "kvm" : "interp", .mib = 24 };
+    GuestConfig c = { .accel = qtest_have_kvm() ? "kvm" : "interp", .mib = 24, .memory = memory };
     GuestVm *from = guest_start(&c), *to = guest_start_incoming(&c);
 
     mig_set_caps(from, "background-snapshot", NULL);
@@ -234,7 +236,11 @@ int main(int argc, char **argv)
     g_test_add_data_func("/snapshot/overtake/exec", "exec", test_overtake);
     g_test_add_data_func("/snapshot/guest/kvm", "kvm", test_guest);
     g_test_add_data_func("/snapshot/guest/interp", "interp", test_guest);
-    g_test_add_func("/snapshot/socket", test_socket);
+    g_test_add_data_func("/snapshot/socket/private", NULL, test_socket);
+    g_test_add_data_func("/snapshot/socket/shared", BACKEND("ram,share=on"), test_socket);
+    g_test_add_data_func("/snapshot/socket/memfd", BACKEND("memfd,share=on"), test_socket);
+    g_test_add_data_func("/snapshot/socket/memfd-private", BACKEND("memfd,share=off"),
+                         test_socket);
     g_test_add_func("/snapshot/cancel", test_cancel);
     g_test_add_func("/snapshot/paused", test_paused);
     g_test_add_func("/snapshot/refused", test_refused);
