@@ -263,6 +263,62 @@ static void test_ring(void)
     guest_quit(vm);
 }
 
+static guint limited(GuestVm *vm, int *ret_cpu)
+{
+    g_autoptr(JsonNode) limits = qtest_qmp(vm->s, "query-vcpu-dirty-limit", NULL);
+    JsonArray *list = json_node_get_array(limits);
+    guint n = json_array_get_length(list);
+
+    if (n == 1) {
+        *ret_cpu = json_object_get_int_member(json_array_get_object_element(list, 0),
+                                              "cpu-index");
+    }
+    return n;
+}
+
+/* A limit of one vCPU is none of the other. */
+static void test_one_of_two(void)
+{
+    GuestConfig c = { .accel = RING, .mib = 64, .cpus = 2 };
+    GuestVm *vm;
+    int cpu = -1;
+
+    if (guest_skip_accel("kvm")) {
+        return;
+    }
+    vm = guest_start(&c);
+    if (!ring_works(vm)) {
+        guest_kill(vm);
+        return;
+    }
+    g_autoptr(JsonObject) info = qtest_qmp_object(vm->s, "query-dirty-rate", NULL);
+    JsonArray *each = json_object_get_array_member(info, "vcpu-dirty-rate");
+    g_assert_cmpuint(json_array_get_length(each), ==, 2);
+    for (guint i = 0; i < 2; i++) {
+        JsonObject *one = json_array_get_object_element(each, i);
+
+        g_assert_cmpint(json_object_get_int_member(one, "id"), ==, i);
+        /* The second CPU only counts. */
+        int64_t rate = json_object_get_int_member(one, "dirty-rate");
+        g_assert_true(i ? rate <= 2 : rate > 20);
+    }
+    qtest_qmp_ok(vm->s, "set-vcpu-dirty-limit", "{'cpu-index': 1, 'dirty-rate': 2}");
+    g_assert_cmpuint(limited(vm, &cpu), ==, 1);
+    g_assert_cmpint(cpu, ==, 1);
+    g_assert_cmpint(measure(vm, "dirty-ring", 500), >, 40);
+    qtest_qmp_ok(vm->s, "set-vcpu-dirty-limit", "{'cpu-index': 0, 'dirty-rate': 20}");
+    g_assert_cmpuint(limited(vm, &cpu), ==, 2);
+    wait_rate_below(vm, 25);
+    g_autofree char *shown = qtest_hmp(vm->s, "info vcpu_dirty_limit");
+    g_assert_nonnull(strstr(shown, "vcpu[0], limit rate 20 (MB/s)"));
+    g_autofree char *hmp = qtest_hmp(vm->s, "cancel_vcpu_dirty_limit 0");
+    g_assert_cmpuint(limited(vm, &cpu), ==, 1);
+    g_assert_cmpint(cpu, ==, 1);
+    g_assert_cmpint(measure(vm, "dirty-ring", 500), >, 40);
+    guest_verify(vm);
+    guest_quit(vm);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -272,5 +328,6 @@ int main(int argc, char **argv)
     g_test_add_func("/dirty-rate/refused", test_refused);
     g_test_add_func("/dirty-rate/hmp", test_hmp);
     g_test_add_func("/dirty-rate/ring", test_ring);
+    g_test_add_func("/dirty-rate/ring-one-of-two", test_one_of_two);
     return g_test_run();
 }
