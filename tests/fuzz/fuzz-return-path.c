@@ -1,7 +1,7 @@
 /*
  * Fuzz target: what a destination says on the return path, as the source's thread hears it.
- * The lowest bit of the first byte says whether the source is in postcopy; the rest are the
- * messages.
+ * The first byte says where the source is: in precopy, in postcopy, or mending a postcopy
+ * that broke, when the received bitmaps come; the rest are the messages.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,6 +11,7 @@
 #include "migration/return-path.h"
 #include "migration/state.h"
 #include "system/machine-lock.h"
+#include "util/bitmap.h"
 #include "util/util.h"
 
 #define RAM_SIZE (1 * MiB)
@@ -21,12 +22,16 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
-static void advance(MigStateMachine *state, bool postcopy)
+static void advance(MigStateMachine *state, unsigned place)
 {
-    static const MigState path[] = { MIG_STATE_NONE, MIG_STATE_SETUP, MIG_STATE_ACTIVE,
-                                     MIG_STATE_DEVICE, MIG_STATE_POSTCOPY_DEVICE };
+    static const MigState path[] = {
+        MIG_STATE_NONE, MIG_STATE_SETUP, MIG_STATE_ACTIVE, MIG_STATE_DEVICE,
+        MIG_STATE_POSTCOPY_DEVICE, MIG_STATE_POSTCOPY_ACTIVE, MIG_STATE_POSTCOPY_PAUSED,
+        MIG_STATE_POSTCOPY_RECOVER_SETUP, MIG_STATE_POSTCOPY_RECOVER,
+    };
+    static const unsigned steps[] = { 3, 5, ARRAY_SIZE(path) };
 
-    for (unsigned i = 0; i + 1 < (postcopy ? ARRAY_SIZE(path) : 3); i++) {
+    for (unsigned i = 0; i + 1 < steps[place]; i++) {
         g_assert(state_advance(state, path[i], path[i + 1]));
     }
 }
@@ -41,17 +46,33 @@ static void check_requests(Migration *m)
     }
 }
 
+/* A bitmap says what is still to be sent: so much, and nothing outside. */
+static void check_bitmaps(Migration *m)
+{
+    for (unsigned i = 0; i < m->ram->n_blocks; i++) {
+        RamSourceBlock *b = &m->ram->blocks[i];
+        uint64_t missing;
+
+        if (b->received) {
+            missing = b->pages - bitmap_count(b->received, 0, b->pages);
+            ram_dirty_set_missing(m->ram, b);
+            g_assert(bitmap_count(b->dirty, 0, b->pages) == missing);
+        }
+    }
+    g_assert(ram_dirty_check(m->ram));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     FuzzInput in = { data, size };
-    bool postcopy = fuzz_take_u8(&in) & 1;
+    unsigned place = fuzz_take_u8(&in) % 3;
     MigStateMachine state;
     Migration m = { .source = true, .uri = (char *)"fuzz", .state = &state };
     Error *err = NULL;
     bool ok;
 
     mig_state_init(&state, MIG_SRC, NULL, NULL);
-    advance(&state, postcopy);
+    advance(&state, place);
     g_mutex_init(&m.error_lock);
     m.config = mig_config_freeze(mig_settings());
     m.channel = io_channel_buffer_new(in.data, in.len);
@@ -63,6 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_assert(ok == !err);
     g_clear_error(&err);
     check_requests(&m);
+    check_bitmaps(&m);
     return_path_free(m.return_path);
     ram_source_free(m.ram);
     io_channel_unref(m.channel);

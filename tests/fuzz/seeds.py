@@ -9,6 +9,7 @@ possible, and made small; the rest is written here."""
 import os
 import struct
 import sys
+import zlib
 
 STREAMS = os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'data', 'streams')
 PAGE = 4096
@@ -94,10 +95,51 @@ def return_path():
     for data in captured('.rev'):
         yield b'\0' + data
         yield b'\1' + data
+    yield from recovery()
     request = struct.pack('>HHQI', 3, 16, 0x5000, PAGE) + str8('ram')
     again = struct.pack('>HHQI', 4, 12, 0x2000, PAGE)
     yield b'\1' + request + again + struct.pack('>HHI', 2, 4, 0x42) + struct.pack('>HHI', 1, 4, 0)
     yield b'\1' + struct.pack('>HHI', 6, 4, 1) + struct.pack('>HH', 7, 0)
+
+
+def recv_bitmap(bits):
+    return struct.pack('>HH', 5, 4) + str8('ram') + be64(len(bits)) + bits + be64(0x0123456789abcdef)
+
+
+def recovery():
+    pages = RAM // PAGE
+    for bits in (bytes(pages // 8), b'\xff' * (pages // 8), b'\x55' * (pages // 8), b'\xff' * 8):
+        yield b'\2' + recv_bitmap(bits) + struct.pack('>HHI', 6, 4, 1)
+
+
+def packet(flags, offsets, normal, data, name='ram', number=0):
+    head = struct.pack('>IIIIIIQII', 0x11223344, 1, flags, 128, normal, len(data), number,
+                       len(offsets) - normal, 0)
+    head += bytes(24) + name.encode().ljust(256, b'\0')
+    return head + b''.join(be64(o) for o in offsets).ljust(8 * 128, b'\0') + data
+
+
+def multifd():
+    greeting = be32(0x11223344) + be32(1) + bytes(56)
+    sync = packet(1, [], 0, b'', '')
+    for compression in range(3):
+        first = bytes([compression]) + greeting
+        yield first + sync
+        yield first + packet(compression * 2, [0, 0x3000, 0x1000], 0, b'') + sync + sync
+        yield first + packet(compression * 2, [0x100000], 1, b'x' * 100) + sync
+    yield b'\0' + greeting + packet(0, [0x5000, 0x2000], 1, b'\xa5' * PAGE) + sync
+    squeeze = zlib.compressobj(1)
+    data = squeeze.compress(b'\x5a' * PAGE * 2) + squeeze.flush(zlib.Z_SYNC_FLUSH)
+    again = squeeze.compress(b'ferry!!!' * (PAGE // 8)) + squeeze.flush(zlib.Z_SYNC_FLUSH)
+    yield (b'\1' + greeting + packet(2, [0x5000, 0x2000], 2, data) +
+           packet(2, [0x5000, 0x7000], 1, again) + sync)
+    # One page of zeros in a raw zstd block, then an RLE block of another.
+    frame = bytes.fromhex('28b52ffd0058') + struct.pack('<I', PAGE << 3)[:3] + b'\x33' * PAGE
+    yield b'\2' + greeting + packet(4, [0x4000], 1, frame) + sync
+    rle = struct.pack('<I', PAGE << 3 | 2)[:3] + b'\x44'
+    yield b'\2' + greeting + packet(4, [0x4000, 0], 2, frame + rle) + sync
+    for data in captured('.c1.fwd'):
+        yield b'\0' + data[:12000]
 
 
 def json():
@@ -123,7 +165,7 @@ def options():
 
 
 def main():
-    for make in (wire, stream_load, vmstate, return_path, json, options):
+    for make in (wire, stream_load, vmstate, return_path, multifd, json, options):
         folder = os.path.join(sys.argv[1], make.__name__.replace('_', '-'))
         os.makedirs(folder, exist_ok=True)
         for n, data in enumerate(make()):
