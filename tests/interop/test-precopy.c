@@ -263,6 +263,35 @@ static void test_snapshot_to_stock(void)
     file_pair_free(&p);
 }
 
+/* Memory in a file that both have is not sent. */
+static void test_ignore_shared(gconstpointer from_stock)
+{
+    FilePair p;
+    g_autofree char *uri = NULL;
+    g_autoptr(JsonObject) info = NULL;
+
+    if (!have_stock()) {
+        return;
+    }
+    p = file_pair_source_of(from_stock ? stock : NULL, "none", 32, "");
+    uri = make_uri(&p, false);
+    qtest_use_binary(from_stock ? NULL : stock);
+    p.to = qtest_init_qmp("%s -machine none,memory-backend=m -m 32M -object "
+                          "memory-backend-file,id=m,size=32M,mem-path=%s,share=on -incoming defer",
+                          from_stock ? "" : "-nodefaults -accel tcg", p.from_mem);
+    qtest_use_binary(NULL);
+    mig_cap(p.from, "x-ignore-shared", true);
+    mig_cap(p.to, "x-ignore-shared", true);
+    qtest_qmp_ok(p.to, "migrate-incoming", "{'uri': '%s'}", uri);
+    qtest_qmp_ok(p.from, "migrate", "{'uri': '%s'}", uri);
+    json_object_unref(mig_wait(p.from, "completed"));
+    json_object_unref(mig_wait(p.to, "completed"));
+    info = qtest_qmp_object(p.from, "query-migrate", NULL);
+    g_assert_cmpint(json_object_get_int_member(json_object_get_object_member(info, "ram"),
+                                               "transferred"), <, 16384);
+    file_pair_free(&p);
+}
+
 /* From one to the other through a file that both read. */
 static void test_through_file(gconstpointer from_stock)
 {
@@ -293,6 +322,8 @@ int main(int argc, char **argv)
         g_test_add_data_func(to, &cases[i], test_to_stock);
         g_test_add_data_func(from, &cases[i], test_from_stock);
     }
+    g_test_add_data_func("/interop/precopy/ignore-shared/from-stock", "", test_ignore_shared);
+    g_test_add_data_func("/interop/precopy/ignore-shared/to-stock", NULL, test_ignore_shared);
     g_test_add_data_func("/interop/precopy/file/from-stock", "", test_through_file);
     g_test_add_data_func("/interop/precopy/file/to-stock", NULL, test_through_file);
     g_test_add_func("/interop/precopy/snapshot/to-stock", test_snapshot_to_stock);

@@ -284,6 +284,48 @@ static void test_cancel_blocked(void)
     file_pair_free(&p);
 }
 
+static void *read_all(void *fd)
+{
+    char buf[65536];
+
+    while (read(GPOINTER_TO_INT(fd), buf, sizeof(buf)) > 0) {
+    }
+    return NULL;
+}
+
+/* All is sent, and the destination never says that it has it: the guest is still ours. */
+static void test_cancel_device(void)
+{
+    static const char pong[8] = { 0, 2, 0, 4, 0, 0, 0, 1 };
+    FilePair p = file_pair_new(NULL, NULL, "q35", 2, "");
+    g_autofree char *seen = NULL;
+    GThread *reader;
+    int fds[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==, 0);
+    json_node_unref(qtest_qmp_fd(p.from, fds[0], "getfd", "{'fdname': 'mig'}"));
+    close(fds[0]);
+    g_assert_cmpint(write(fds[1], pong, sizeof(pong)), ==, sizeof(pong));
+    reader = g_thread_new("reader", read_all, GINT_TO_POINTER(fds[1]));
+    mig_cap(p.from, "return-path", true);
+    qtest_qmp_ok(p.from, "migrate", "{'uri': 'fd:mig'}");
+    json_object_unref(mig_wait(p.from, "device"));
+    assert_run_state(p.from, "finish-migrate");
+    g_usleep(100 * 1000);
+    qtest_qmp_ok(p.from, "migrate_cancel", NULL);
+    json_object_unref(mig_wait(p.from, "cancelled"));
+    assert_run_state(p.from, "running");
+    seen = mig_events(p.from);
+    g_assert_cmpstr(seen, ==, "setup,active,PASS,STOP,device,cancelling,RESUME,cancelled");
+    g_thread_join(reader);
+    close(fds[1]);
+    start_unix(&p);
+    json_object_unref(mig_wait(p.from, "completed"));
+    json_object_unref(mig_wait(p.to, "completed"));
+    file_pair_compare(&p);
+    file_pair_free(&p);
+}
+
 /* ---- failures that leave the source running ---- */
 
 static void assert_failed(FilePair *p, const char *text)
@@ -582,6 +624,7 @@ int main(int argc, char **argv)
     g_test_add_func("/precopy/cancel/active", test_cancel_active);
     g_test_add_func("/precopy/cancel/pre-switchover", test_cancel_pre_switchover);
     g_test_add_func("/precopy/cancel/blocked", test_cancel_blocked);
+    g_test_add_func("/precopy/cancel/device", test_cancel_device);
     g_test_add_func("/precopy/fail/no-listener", test_fail_no_listener);
     g_test_add_func("/precopy/fail/destination-dies", test_fail_destination_dies);
     g_test_add_func("/precopy/fail/refused", test_fail_refused);
