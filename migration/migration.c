@@ -553,7 +553,10 @@ static MultifdMarks marks_known(const MigConfig *config)
 {
     switch (config->multifd_flush_after_each_section) {
     case MIG_AUTO:
-        return MULTIFD_MARKS_ASK;
+        /* Without packets there is nothing to ask, and in a file nobody. */
+        return config->cap[MIG_CAP_MULTIFD] && !config->cap[MIG_CAP_MAPPED_RAM]
+                   ? MULTIFD_MARKS_ASK
+                   : MULTIFD_MARKS_FLUSH;
     case 1:
         return MULTIFD_MARKS_SECTION;
     default:

@@ -88,7 +88,7 @@ bool src_connect(Migration *m, Error **errp)
     IOChannel *ioc = mig_connector_connect(m->connector, errp);
     bool wants_answers = m->config->cap[MIG_CAP_RETURN_PATH] ||
                          m->config->cap[MIG_CAP_POSTCOPY_RAM] ||
-                         (m->config->cap[MIG_CAP_MULTIFD] && m->marks == MULTIFD_MARKS_ASK);
+                         m->marks == MULTIFD_MARKS_ASK;
 
     if (!ioc) {
         return false;
