@@ -134,7 +134,7 @@ UuidInfo *qmp_query_uuid(Error **errp)
 GPtrArray *qmp_query_machines(Error **errp)
 {
     GPtrArray *list = machine_info_list_new();
-    g_autoptr(GPtrArray) classes = machine_classes();
+    const GPtrArray *classes = machine_classes();
 
     for (guint i = 0; i < classes->len; i++) {
         const MachineClass *mc = g_ptr_array_index(classes, i);

@@ -34,7 +34,7 @@ void help_options(void)
 
 void help_machines(void)
 {
-    GPtrArray *list = machine_classes();
+    const GPtrArray *list = machine_classes();
 
     printf("Supported machines are:\n");
     for (guint i = 0; list && i < list->len; i++) {

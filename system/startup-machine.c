@@ -29,7 +29,7 @@ static JsonObject *copy_object(JsonObject *from)
 const MachineClass *cmdline_machine_class(const Cmdline *c, Error **errp)
 {
     const char *name = json_object_get_string_member_with_default(c->machine, "type", NULL);
-    GPtrArray *list = machine_classes();
+    const GPtrArray *list = machine_classes();
     const MachineClass *mc = name ? machine_class_by_name(name) : NULL;
 
     if (name && !mc) {

@@ -39,7 +39,7 @@ void machine_class_register(const MachineClass *mc)
     g_ptr_array_add(classes, (gpointer)mc);
 }
 
-GPtrArray *machine_classes(void)
+const GPtrArray *machine_classes(void)
 {
     return classes;
 }

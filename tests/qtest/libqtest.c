@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -247,6 +248,10 @@ static void child(char **argv, const char *stderr_path, pid_t parent)
     signal(SIGABRT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
+    if (!other_binary) {
+        /* What GLib calls critical is a mistake of ours: the end, where it can be seen. */
+        setenv("G_DEBUG", "fatal-criticals", 0);
+    }
     dup2(null, 0);
     dup2(null, 1); /* the TAP output of the test is there */
     dup2(fd, 2);

@@ -57,8 +57,8 @@ void machine_class_register(const MachineClass *mc);
 /* QOM type name of the class; free with g_free(). */
 char *machine_type_name(const MachineClass *mc);
 const MachineClass *machine_class_by_name(const char *name); /* name or alias */
-/* All classes, in registration order. GPtrArray of const MachineClass*. */
-GPtrArray *machine_classes(void);
+/* All classes, in registration order: of const MachineClass*.  Belongs to the registry. */
+const GPtrArray *machine_classes(void);
 extern MachineState *current_machine; /* NULL before -machine is processed */
 
 /*
