@@ -178,7 +178,7 @@ static void register_version(const char *version, bool q35, bool newest)
     mc->desc = q35 ? "small PC, memory below 4 GiB as on a Q35"
                    : "small PC, memory below 4 GiB as on an i440FX";
     mc->is_default = newest && !q35;
-    mc->max_cpus = q35 ? 288 : 255;
+    mc->max_cpus = 255; /* 8-bit APIC ids, and 255 is everybody */
     mc->default_ram_size = 128 * MiB;
     mc->default_ram_id = "pc.ram";
     mc->default_cpu_type = "qemu64";

@@ -84,6 +84,8 @@ static void test_bad_values(void)
     refused("-smp 2,maxcpus=1", "must not be less");
     refused("-smp 2,clusters=2", "no 'clusters'");
     refused("-smp 100000", "65535");
+    refused("-M q35 -smp 256", "more than machine 'pc-q35-11.1' supports (255)");
+    refused("-M pc -smp 1,maxcpus=256", "supports (255)");
     refused("-M none -smp 1,colour=red", "unknown parameter 'colour'");
     refused("-uuid 1234", "a UUID looks like");
     refused("-rtc base=never", "never");
