@@ -94,5 +94,7 @@ JsonObject *chardev_opts_from_backend(JsonObject *backend, const ChardevClass **
                                       Error **errp);
 JsonObject *chardev_opts_from_short(const char *str, const ChardevClass **ret_class,
                                     Error **errp);
+/* "server,nowait" of a socket, as people have typed it for years: wait=off. */
+void chardev_legacy_flags(JsonObject *opts);
 
 #endif

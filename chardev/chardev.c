@@ -184,6 +184,9 @@ Chardev *chardev_new_from_opts(const char *optstr, Error **errp)
         return NULL;
     }
     klass = chardev_class_by_name(backend, errp);
+    if (klass == &chardev_socket) {
+        chardev_legacy_flags(opts);
+    }
     return klass ? create_maybe_mux(id, klass, opts, errp) : NULL;
 }
 

@@ -129,8 +129,7 @@ static bool set_host_port(JsonObject *opts, const char *str, Error **errp)
     return true;
 }
 
-/* "server" and "nowait", "nodelay" as people have typed them for years. */
-static void legacy_flags(JsonObject *opts)
+void chardev_legacy_flags(JsonObject *opts)
 {
     if (json_object_has_member(opts, "nowait")) {
         json_object_remove_member(opts, "nowait");
@@ -148,7 +147,7 @@ static JsonObject *socket_short(const char *str, Error **errp)
     if (!opts || !options_take_str(opts, "path", &where, errp)) {
         return NULL;
     }
-    legacy_flags(opts);
+    chardev_legacy_flags(opts);
     if (!where || !*where) {
         error_setg(errp, "'%s' names no %s", str, inet ? "host and port" : "path");
         return NULL;

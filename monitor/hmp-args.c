@@ -240,6 +240,11 @@ JsonObject *hmp_parse_args(HmpSession *s, const HmpCommand *cmd, const char *tex
             }
         }
     }
+    p = skip_space(p);
+    if (i > 0 && p[0] == '-' && g_ascii_isalpha(p[1])) {
+        error_setg(errp, "unsupported option -%c", p[1]);
+        return NULL;
+    }
     for (; i < specs->len; i++) {
         const ArgSpec *a = g_ptr_array_index(specs, i);
 

@@ -69,16 +69,23 @@ static void print_value(HmpSession *s, char format, unsigned size, uint64_t v)
     }
 }
 
+/* The format letter: the one given, else the one of the command before. */
+static char format_of(HmpSession *s, JsonObject *args)
+{
+    const char *fmt = hmp_arg_str(args, "format");
+
+    s->format = fmt ? *fmt : s->format ? s->format : 'x';
+    return s->format;
+}
+
 /* cpu NULL: physical addresses. */
 static void dump(HmpSession *s, CPUState *cpu, uint64_t addr, JsonObject *args)
 {
-    const char *fmt = hmp_arg_str(args, "format");
-    char format = fmt ? *fmt : s->format ? s->format : 'x';
+    char format = format_of(s, args);
     unsigned size = hmp_arg_int(args, "size", format == 'c' ? 1 : s->size ? s->size : 4);
     uint64_t left = hmp_arg_int(args, "count", 1) * size;
     unsigned per_line = format == 'c' ? CHAR_LINE_BYTES : LINE_BYTES;
 
-    s->format = format;
     s->size = size;
     while (left) {
         uint8_t buf[LINE_BYTES];
@@ -116,10 +123,9 @@ static void cmd_xp(HmpSession *s, JsonObject *args)
 
 static void cmd_print(HmpSession *s, JsonObject *args)
 {
-    const char *fmt = hmp_arg_str(args, "format");
     uint64_t v = hmp_arg_int(args, "val", 0);
 
-    switch (fmt ? *fmt : 'd') {
+    switch (format_of(s, args)) {
     case 'o':
         hmp_printf(s, "%#" G_GINT64_MODIFIER "o", v);
         break;

@@ -42,9 +42,9 @@ const char *property_type_name(const PropertyInfo *p)
     return p->kind == PROP_BOOL ? "bool" : p->kind == PROP_STRING ? "str" : "enum";
 }
 
-const PropertyInfo *object_find_property(const Object *obj, const char *name)
+const PropertyInfo *type_find_property(const TypeInfo *t, const char *name)
 {
-    g_autoptr(GPtrArray) props = type_properties(obj->type);
+    g_autoptr(GPtrArray) props = type_properties(t);
 
     for (guint i = 0; i < props->len; i++) {
         const PropertyInfo *p = props->pdata[i];
@@ -54,6 +54,11 @@ const PropertyInfo *object_find_property(const Object *obj, const char *name)
         }
     }
     return NULL;
+}
+
+const PropertyInfo *object_find_property(const Object *obj, const char *name)
+{
+    return type_find_property(obj->type, name);
 }
 
 static const PropertyInfo *find_or_fail(const Object *obj, const char *name, Error **errp)

@@ -406,7 +406,10 @@ static bool only(const char *what, const char *arg, Error **errp)
 
 bool opt_display(Cmdline *c, const char *arg, Error **errp)
 {
-    return only("there is no display", g_str_has_prefix(arg, "type=") ? arg + 5 : arg, errp);
+    g_autoptr(JsonObject) opts = options_parse(arg, "type", errp);
+
+    return opts && only("there is no display",
+                        json_object_get_string_member_with_default(opts, "type", ""), errp);
 }
 
 bool opt_vga(Cmdline *c, const char *arg, Error **errp)

@@ -90,7 +90,11 @@ static int open_memfd(const char *name, const RAMBlockOptions *o, Error **errp)
         }
     }
     fd = memfd_create(name, flags);
-    if (fd < 0) {
+    if (fd < 0 && o->hugetlb && (errno == ENODEV || errno == EINVAL)) {
+        g_autofree char *size = o->hugetlb_size ? size_to_str(o->hugetlb_size) : NULL;
+        error_setg(errp, "RAM block '%s': the host has no huge pages%s%s", name,
+                   size ? " of " : "", size ? size : "");
+    } else if (fd < 0) {
         error_setg_errno(errp, errno, "RAM block '%s': cannot make a memfd", name);
     }
     return fd;

@@ -261,6 +261,7 @@ static bool apply_global(const char *arg, Error **errp)
     const char *dot = strchr(arg, '.'), *eq = strchr(arg, '=');
     g_autofree char *driver = NULL;
     g_autofree char *prop = NULL;
+    const TypeInfo *type;
 
     if (!dot || !eq || eq < dot) {
         error_setg(errp, "expected DRIVER.PROPERTY=VALUE");
@@ -270,6 +271,12 @@ static bool apply_global(const char *arg, Error **errp)
     prop = g_strndup(dot + 1, eq - dot - 1);
     if (g_str_equal(driver, "migration")) {
         return migration_global_property(prop, eq + 1, errp);
+    }
+    /* Of a device that is not there nobody can say what properties it would have. */
+    type = type_by_name(driver);
+    if (type && !type_find_property(type, prop)) {
+        error_setg(errp, "Property '%s.%s' not found", driver, prop);
+        return false;
     }
     global_property_add(driver, prop, eq + 1);
     return true;

@@ -210,6 +210,11 @@ bool machine_create(MachineState *m, Error **errp)
                    MAX(m->smp.max_cpus, m->smp.cpus), m->mc->name, m->mc->max_cpus);
         return false;
     }
+    if (!m->kernel && (m->initrd || m->append)) {
+        error_setg(errp, "-%s is for the kernel of -kernel, which is not given",
+                   m->initrd ? "initrd" : "append");
+        return false;
+    }
     if (!make_ram(m, errp) || !m->mc->init(m, errp)) {
         return false;
     }

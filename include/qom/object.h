@@ -111,6 +111,7 @@ Object *object_child(const Object *parent, const char *name);
 
 /* All PropertyInfo of the object's type and ancestors, nearest first. */
 GPtrArray *type_properties(const TypeInfo *t);
+const PropertyInfo *type_find_property(const TypeInfo *t, const char *name); /* or NULL */
 const PropertyInfo *object_find_property(const Object *obj, const char *name);
 JsonNode *object_property_get(Object *obj, const char *name, Error **errp);
 bool object_property_set(Object *obj, const char *name, JsonNode *value, Error **errp);

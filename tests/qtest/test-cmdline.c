@@ -64,6 +64,8 @@ static void test_unknown(void)
     refused("-vnc :0", "-vnc is not supported");
     refused("-icount 1", "-icount is not supported");
     refused("-loadvm x", "-loadvm is not supported");
+    refused("-seed 5", "-seed is not supported");
+    refused("-xen-domid 5", "-xen-domid is not supported: there is no Xen");
 }
 
 static void test_bad_values(void)
@@ -112,6 +114,9 @@ static void test_bad_values(void)
     refused("-D /nonexistent/log", "/nonexistent/log");
     refused("-global nonsense", "DRIVER.PROPERTY=VALUE");
     refused("-M none -accel qtest -global migration.nosuch=1", "nosuch");
+    refused("-M none -accel qtest -global isa-serial.nosuch=1", "'isa-serial.nosuch' not found");
+    refused("-M q35 -accel qtest -append x", "-append is for the kernel");
+    refused("-M none -accel qtest -m 8 -initrd x", "-initrd is for the kernel");
     refused("-compat deprecated-input=x", "accept, reject");
     refused("-name guest=a,colour=red", "colour");
 }
@@ -132,6 +137,8 @@ static void test_bad_objects(void)
         { "-object '{\"qom-type\":\"secret\",'", "JSON" },
         { "-object monitor-qmp,id=m,chardev=none", "must name" },
         { "-object memory-backend-ram,id=m", "size" },
+        { "-object memory-backend-memfd,id=m,size=16M,hugetlb=on,hugetlbsize=32M",
+          "the host has no huge pages of 32 MiB" },
         { "-device nosuch", "nosuch" },
         { "-device", "needs an argument" },
         { "-chardev null", "id" },
@@ -201,6 +208,8 @@ static void test_accepted(void)
     accepted("-M none -monitor null -serial null -trace enable=chardev_new -d unimp");
     accepted("-M none -global isa-serial.index=1 -S -run-with exit-with-parent=on");
     accepted("-M none -incoming defer");
+    accepted("-M none -display '{\"type\":\"none\"}' -display type=none,gl=off");
+    accepted("-M none -chardev socket,id=s,host=127.0.0.1,port=0,server,nowait");
     accepted("-M pc -nodefaults -m 64 -S");
     accepted("-M q35 -m 64 -smp 2,sockets=1,cores=2 -S");
     accepted("-M pc-i440fx-7.2,usb=off -cpu qemu64 -smp cpus=1,maxcpus=4 -m 64 -serial null -S");

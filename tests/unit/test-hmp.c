@@ -60,6 +60,7 @@ static void test_argument_errors(void)
 {
     static const struct { const char *line, *message; } rows[] = {
         { "test-args x", "argument 'count' is missing" },
+        { "test-args -x y 1", "unsupported option -x" },
         { "test-args", "argument 'name' is missing" },
         { "test-args \"x 3", "unterminated string" },
         { "test-args x 0x100000000", "'count' is more than 32 bits" },
@@ -84,16 +85,16 @@ static void test_argument_errors(void)
 
 static void test_expressions(void)
 {
-    expect("print 1+2*3", "7\n");
+    expect("print 1+2*3", "0x7\n");
     expect("p /x (1<2)", "p: ')' expected\nTry \"help p\" for more information\n");
     expect("p/x 0xff & 0x0f | 0x100", "0x10f\n");
     expect("p/x ~0", "0xffffffffffffffff\n");
     expect("p/u -1", "18446744073709551615\n");
-    expect("p -(2 - 5) * 010", "24\n");
-    expect("p 'A'", "65\n");
+    expect("p/d -(2 - 5) * 010", "24\n");
+    expect("p 'A'", "0x41\n");
     expect("p/c 65", "'A'\n");
     expect("p/o 8", "010\n");
-    expect("p 7 % 4", "3\n");
+    expect("p 7 % 4", "0x3\n");
 }
 
 static void test_help(void)
