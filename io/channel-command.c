@@ -1,7 +1,9 @@
 /*
  * Channel to a child process: its standard input and output are pipes.
  *
- * Belongs to no thread.  close() waits for the child; a shutdown makes that wait short.
+ * Belongs to no thread.  close() waits for the child; a shutdown makes that wait short.  With
+ * close_in_peace it does not wait: the child may still have bytes to pass on, and a thread of
+ * its own ("io/exec-end") waits for it.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -18,6 +21,8 @@
 
 #define COMMAND_WAIT_MS 60000 /* for the child to end after its pipes were closed */
 #define COMMAND_TERM_MS 1000  /* after SIGTERM */
+#define COMMAND_PEACE_MS 2000 /* close_in_peace: to pass on what it has */
+#define COMMAND_PEACE_STEP_MS 5
 
 typedef struct IOChannelCommand {
     IOChannel base;
@@ -52,25 +57,85 @@ static bool wait_child(pid_t pid, int64_t ms, int quit_fd, int *ret_status)
     }
 }
 
-/* Returns the status; *ret_killed: it did not end by itself. */
-static int end_child(IOChannelCommand *c, bool patient, bool *ret_killed)
+/* Wait for ms, then make it end.  Returns the status; *ret_killed: it did not end by itself. */
+static int end_child(pid_t pid, int64_t ms, int quit_fd, bool *ret_killed)
 {
     int status = 0;
 
     *ret_killed = false;
-    if (!wait_child(c->pid, patient ? COMMAND_WAIT_MS : 0,
-                    patient ? c->base.quit_fd[IO_SHUTDOWN_WRITE] : -1, &status)) {
+    if (!wait_child(pid, ms, quit_fd, &status)) {
         *ret_killed = true;
-        kill(c->pid, SIGTERM);
-        if (!wait_child(c->pid, COMMAND_TERM_MS, -1, &status)) {
-            kill(c->pid, SIGKILL);
-            while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR) {
+        kill(pid, SIGTERM);
+        if (!wait_child(pid, COMMAND_TERM_MS, -1, &status)) {
+            kill(pid, SIGKILL);
+            while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
             }
         }
     }
-    trace_io_command_end(c->pid, status, *ret_killed);
-    c->pid = 0;
+    trace_io_command_end(pid, status, *ret_killed);
     return status;
+}
+
+/*
+ * Children that may end in peace: nobody waits for them but a thread of their own.  Those that
+ * are left when the program ends, end too.
+ */
+static GMutex peace_lock;
+static GArray *peace; /* of pid_t, not waited for yet; peace_lock */
+
+static void kill_peace_at_exit(void)
+{
+    g_mutex_lock(&peace_lock);
+    for (guint i = 0; i < peace->len; i++) {
+        kill(g_array_index(peace, pid_t, i), SIGKILL);
+    }
+    g_mutex_unlock(&peace_lock);
+}
+
+/* Has it ended within ms? */
+static bool ended_in_peace(pid_t pid, int ms)
+{
+    bool ended = false;
+
+    for (int t = 0; t < ms && !ended; t += COMMAND_PEACE_STEP_MS) {
+        g_usleep(COMMAND_PEACE_STEP_MS * 1000);
+        g_mutex_lock(&peace_lock);
+        ended = waitpid(pid, NULL, WNOHANG) != 0;
+        for (guint i = 0; i < peace->len && ended; i++) {
+            if (g_array_index(peace, pid_t, i) == pid) {
+                g_array_remove_index_fast(peace, i);
+                break;
+            }
+        }
+        g_mutex_unlock(&peace_lock);
+    }
+    return ended;
+}
+
+static gpointer end_in_peace(gpointer opaque)
+{
+    pid_t pid = GPOINTER_TO_INT(opaque);
+
+    if (!ended_in_peace(pid, COMMAND_PEACE_MS)) {
+        kill(pid, SIGTERM); /* it was not waited for: still the same process */
+        if (!ended_in_peace(pid, COMMAND_TERM_MS)) {
+            kill(pid, SIGKILL);
+            ended_in_peace(pid, COMMAND_TERM_MS);
+        }
+    }
+    return NULL;
+}
+
+static void leave_in_peace(pid_t pid)
+{
+    g_mutex_lock(&peace_lock);
+    if (!peace) {
+        peace = g_array_new(FALSE, FALSE, sizeof(pid_t));
+        atexit(kill_peace_at_exit);
+    }
+    g_array_append_val(peace, pid);
+    g_mutex_unlock(&peace_lock);
+    g_thread_unref(thread_start("io/exec-end", end_in_peace, GINT_TO_POINTER(pid)));
 }
 
 static bool command_close(IOChannel *ioc, Error **errp)
@@ -85,7 +150,14 @@ static bool command_close(IOChannel *ioc, Error **errp)
     if (!c->pid) {
         return true;
     }
-    status = end_child(c, !g_atomic_int_get(&ioc->shut), &killed);
+    if (ioc->close_in_peace) {
+        leave_in_peace(c->pid);
+        c->pid = 0;
+        return true;
+    }
+    status = end_child(c->pid, g_atomic_int_get(&ioc->shut) ? 0 : COMMAND_WAIT_MS,
+                       ioc->quit_fd[IO_SHUTDOWN_WRITE], &killed);
+    c->pid = 0;
     if (killed) {
         error_setg(errp, "command '%s' did not end and was killed", c->what);
         return false;
@@ -110,7 +182,7 @@ static void command_free(IOChannel *ioc)
 
     io_channel_fd_free(ioc);
     if (c->pid) {
-        end_child(c, false, &killed);
+        end_child(c->pid, 0, -1, &killed);
     }
     g_free(c->what);
 }

@@ -360,7 +360,7 @@ static bool listener_start(MigListener *l, const MigrateAddress *a, Error **errp
     switch (a->transport) {
     case MIG_TRANSPORT_EXEC:
         return wait_for_channel(
-            l, io_channel_command_new((const char *const *)a->args, O_RDONLY, errp));
+            l, io_channel_command_new((const char *const *)a->args, O_RDWR, errp));
     case MIG_TRANSPORT_FILE:
         return wait_for_channel(l, open_file_in(a, errp));
     case MIG_TRANSPORT_SOCKET:

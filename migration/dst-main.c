@@ -101,6 +101,7 @@ static void finish_bh(void *opaque)
     }
     migration_shutdown_channels(m);
     if (m->channel) {
+        m->channel->close_in_peace = !err; /* a command still has SHUT to pass on */
         io_channel_close(m->channel, NULL);
     }
     migration_set_urgent_channel(m, NULL);

@@ -53,6 +53,7 @@ struct IOChannel {
     int fd_in, fd_out; /* descriptors to read from / write to, -1: none; owned by the class */
     IOChannel *inner; /* what this one is a layer over (TLS), NULL: none; owned by the class */
     bool two_way;
+    bool close_in_peace; /* exec: close() does not wait for the child, which may live 2 s more */
     gint shut;      /* atomic: bits 1 << IO_SHUTDOWN_READ, 1 << IO_SHUTDOWN_WRITE */
     int quit_fd[2]; /* eventfds [IO_SHUTDOWN_READ/WRITE] that wake blocked IO; owned, -1: none */
 };

@@ -308,6 +308,7 @@ static char *address(MigChannel channel, bool structured, const char *detail)
         [MIG_FD] = { "fd:%s", "'transport': 'socket', 'type': 'fd', 'str': '%s'" },
         [MIG_FD_NUMBER] = { "fd:%s", "'transport': 'socket', 'type': 'fd', 'str': '%s'" },
         [MIG_EXEC] = { "exec:%s", "'transport': 'exec', 'args': ['/bin/sh', '-c', '%s']" },
+        [MIG_EXEC_TWO_WAY] = { "exec:%s", NULL },
         [MIG_FILE] = { "file:%s", "'transport': 'file', 'filename': '%s', 'offset': 0" },
     };
     const char *form = structured ? forms[channel].addr : forms[channel].uri;
@@ -368,14 +369,18 @@ static char *give_numbered(GuestVm *from, GuestVm *to)
                                            json_node_get_object(r), "fd"));
 }
 
-/* Commands of two shells that meet at a FIFO. */
-static void start_exec(GuestVm *from, GuestVm *to, bool structured)
+/* Commands of two shells that meet at a FIFO; for both directions at two. */
+static void start_exec(GuestVm *from, GuestVm *to, bool both, bool structured)
 {
     g_autofree char *fifo = g_build_filename(to->dir, "fifo", NULL);
-    g_autofree char *get = g_strdup_printf("cat %s", fifo);
-    g_autofree char *put = g_strdup_printf("cat > %s", fifo);
+    g_autofree char *back = g_build_filename(to->dir, "back", NULL);
+    g_autofree char *get = both ? g_strdup_printf("cat %s & exec cat > %s", fifo, back)
+                                : g_strdup_printf("cat %s", fifo);
+    g_autofree char *put = both ? g_strdup_printf("cat %s & exec cat > %s", back, fifo)
+                                : g_strdup_printf("cat > %s", fifo);
 
     g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
+    g_assert_cmpint(mkfifo(back, 0600), ==, 0);
     listen_on(to, MIG_EXEC, structured, get);
     connect_to(from, MIG_EXEC, structured, put);
 }
@@ -415,7 +420,8 @@ void mig_start(GuestVm *from, GuestVm *to, MigChannel channel, bool structured)
         connect_to(from, MIG_FD, structured, "mig");
         break;
     case MIG_EXEC:
-        start_exec(from, to, structured);
+    case MIG_EXEC_TWO_WAY:
+        start_exec(from, to, channel == MIG_EXEC_TWO_WAY, structured);
         break;
     case MIG_FILE:
         start_file(from, to, structured);

@@ -37,6 +37,7 @@ typedef enum MigChannel {
     MIG_FD,        /* a name of getfd */
     MIG_FD_NUMBER, /* a descriptor that the destination inherited */
     MIG_EXEC,
+    MIG_EXEC_TWO_WAY, /* the commands carry bytes both ways */
     MIG_FILE,
     MIG_CHANNELS,
 } MigChannel;

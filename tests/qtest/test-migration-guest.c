@@ -30,6 +30,8 @@ static const Case cases[] = {
     { "postcopy/unix", MIG_UNIX, true, true },
     { "postcopy/tcp", MIG_TCP, true, false },
     { "postcopy/fd", MIG_FD, true, true },
+    { "postcopy/fd-number", MIG_FD_NUMBER, true, false },
+    { "postcopy/exec", MIG_EXEC_TWO_WAY, true, false },
 };
 
 static void move(GuestVm *from, GuestVm *to, const Case *c)

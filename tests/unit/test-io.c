@@ -363,6 +363,22 @@ static void test_command_kill(void)
     g_thread_join(t);
     io_channel_unref(ioc);
 
+    /* Closed in peace, it may still finish what it does. */
+    g_autofree char *dir = g_dir_make_tmp("ferry-io-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "late", NULL);
+    g_autofree char *late = g_strdup_printf("cat > /dev/null; sleep 0.05; echo > %s", path);
+    ioc = run_command(late, O_RDWR);
+    ioc->close_in_peace = true;
+    io_channel_shutdown(ioc, IO_SHUTDOWN_BOTH, NULL);
+    g_assert_true(io_channel_close(ioc, NULL));
+    io_channel_unref(ioc);
+    while (!g_file_test(path, G_FILE_TEST_EXISTS)) {
+        g_assert_cmpint(host_clock_ms() - start, <, 3000);
+        g_usleep(2000);
+    }
+    g_unlink(path);
+    g_rmdir(dir);
+
     /* Not even closed, and deaf to SIGTERM. */
     ioc = run_command("trap '' TERM; echo x; while :; do sleep 0.05; done", O_RDWR);
     char c[2];
