@@ -196,6 +196,7 @@ static bool sync_pass(Migration *m, Error **errp)
     }
     uint64_t pass = stat_get(m->stats.dirty_sync_count) + 1;
     stat_set(m->stats.dirty_sync_count, pass);
+    rates_dirty_sync(m, false);
     converge_look(m);
     if (mig_settings_cap(MIG_CAP_EVENTS)) {
         JsonObject *data = json_object_new();
@@ -345,7 +346,11 @@ static bool stop_machine(Migration *m, Error **errp)
         return false;
     }
     converge_end(m);
-    return pause_before_switch(m) && ram_dirty_sync(m, errp);
+    if (!pause_before_switch(m) || !ram_dirty_sync(m, errp)) {
+        return false;
+    }
+    rates_dirty_sync(m, /* last= */ true);
+    return true;
 }
 
 /* Device state goes into memory first: no IO under the machine lock. */

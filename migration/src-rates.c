@@ -48,15 +48,13 @@ void rates_new_stream(Migration *m)
     m->rates.window_start_ns = 0;
 }
 
-static void update_dirty_rate(Migration *m, int64_t now)
+void rates_dirty_sync(Migration *m, bool last)
 {
     RateState *r = &m->rates;
-    int64_t ns = now - r->dirty_start_ns;
+    int64_t now = host_clock_ns(), ns = now - r->dirty_start_ns;
 
-    if (r->dirty_start_ns && ns >= DIRTY_PERIOD_NS) {
+    if (r->dirty_start_ns && ns >= (last ? WINDOW_NS : DIRTY_PERIOD_NS)) {
         stat_set(m->stats.dirty_pages_rate, m->ram->period_dirty * NS_PER_SEC / ns);
-    }
-    if (!r->dirty_start_ns || ns >= DIRTY_PERIOD_NS) {
         r->dirty_start_ns = now;
         m->ram->period_dirty = 0;
     }
@@ -69,7 +67,9 @@ void rates_update(Migration *m)
     uint64_t pages, bytes;
 
     rates_account(m);
-    update_dirty_rate(m, now);
+    if (!r->dirty_start_ns) {
+        r->dirty_start_ns = now;
+    }
     ram_xbzrle_update(m);
     if (!r->window_start_ns) {
         r->window_start_ns = now;

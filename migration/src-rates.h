@@ -8,8 +8,13 @@
 
 #include "migration-int.h"
 
-/* Recompute bandwidth, dirty rate and expected downtime, once a window. */
+/* Recompute bandwidth and expected downtime, once a window. */
 void rates_update(Migration *m);
+/*
+ * The dirty log was read: a period of at least a second (the last one may be shorter) ends
+ * here, and the dirty rate is what its syncs found.
+ */
+void rates_dirty_sync(Migration *m, bool last);
 /* Count the bytes since the last call to precopy, downtime or postcopy. */
 void rates_account(Migration *m);
 /* m->out will be another stream: its bytes are counted from 0. */

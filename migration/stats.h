@@ -16,7 +16,7 @@ typedef struct MigStats {
     uint64_t total_bytes;          /* of RAM to be sent: constant after setup */
     uint64_t dirty_pages;          /* still to send (RamSource keeps it) */
     uint64_t dirty_sync_count;
-    uint64_t dirty_pages_rate;     /* pages/s, of the last full second */
+    uint64_t dirty_pages_rate;     /* pages/s, of the last period of syncs */
     uint64_t pages_per_second;
     uint64_t mbps_x1000;           /* megabits/s times 1000 */
     uint64_t expected_downtime_ms;

@@ -501,6 +501,33 @@ static void test_blocked(void)
     g_assert_nonnull(strstr(said, "-only-migratable was given (State blocked"));
 }
 
+/* The dirty rate is that of the period before the switch, and stays in postcopy. */
+static void test_dirty_rate(void)
+{
+    GuestVm *from = guest_start(usual()), *to = guest_start_incoming(usual());
+    int64_t rate;
+
+    mig_set_caps(from, "postcopy-ram", NULL);
+    mig_set_caps(to, "postcopy-ram", NULL);
+    mig_set_limits(from, 8 << 20, 1);
+    mig_set_parameter(from, "max-postcopy-bandwidth", 1 << 20);
+    mig_start(from, to, MIG_UNIX, false);
+    mig_wait_status(from, "active");
+    mig_collect(from, 300);
+    g_assert_cmpint(mig_ram_stat(from, "dirty-pages-rate"), ==, 0); /* one pass, one sync */
+    qtest_qmp_ok(from->s, "migrate-start-postcopy", NULL);
+    mig_wait_status(from, "postcopy-active");
+    rate = mig_ram_stat(from, "dirty-pages-rate");
+    g_assert_cmpint(rate, >, 0);
+    mig_collect(from, 1200);
+    g_assert_cmpint(mig_ram_stat(from, "dirty-pages-rate"), ==, rate);
+    mig_set_parameter(from, "max-postcopy-bandwidth", 0);
+    mig_wait_status(from, "completed");
+    mig_wait_status(to, "completed");
+    guest_quit(from);
+    guest_quit(to);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -518,6 +545,7 @@ int main(int argc, char **argv)
     g_test_add_func("/lifecycle/limits/bandwidth", test_bandwidth);
     g_test_add_func("/lifecycle/limits/downtime", test_downtime);
     g_test_add_func("/lifecycle/figures", test_figures);
+    g_test_add_func("/lifecycle/dirty-rate", test_dirty_rate);
     g_test_add_func("/lifecycle/events/precopy", test_events_precopy);
     g_test_add_func("/lifecycle/events/postcopy", test_events_postcopy);
     g_test_add_func("/lifecycle/refused", test_refused_commands);
