@@ -60,17 +60,31 @@ def run(args, say, folder):
         time.sleep(0.3)
         now = ferryguest.status(src.qmp)
         rate = (now['visits'] - before['visits']) * 4096 / 0.3
-        say.good(f'running; it touches {ferrymove.human(rate)} a second in random pages')
+        dirty_rate = measure_dirty_rate(src.qmp)
+        say.good(f'running; it touches {ferrymove.human(rate)} a second in random pages, of which '
+                 f'{ferrymove.human(dirty_rate)} would have to be sent again')
         say.step('destination: another process, waiting')
         with ferryvm.VM(name='destination', incoming='defer', **common) as dst:
-            return move(args, say, guest, src, dst)
+            return move(args, say, guest, src, dst, dirty_rate)
 
 
-def move(args, say, guest, src, dst):
+def measure_dirty_rate(qmp):
+    """Bytes a second that the guest changes while somebody keeps a log of it, as precopy does."""
+    qmp.cmd('calc-dirty-rate', {'calc-time': 500, 'calc-time-unit': 'millisecond', 'mode': 'dirty-bitmap'})
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        info = qmp.cmd('query-dirty-rate')
+        if info['status'] == 'measured':
+            return max(info['dirty-rate'], 1) * MIB
+        time.sleep(0.05)
+    raise QMPError('the dirty rate was not measured within 20 s')
+
+
+def move(args, say, guest, src, dst, dirty_rate):
     say.step(f'precopy for {args.precopy_seconds:g} s, then postcopy')
     # As over a network: what can be sent is less than what the guest changes meanwhile, so
     # precopy alone would never end.  On one host nothing else would keep it back.
-    bandwidth = int(1.5 * args.ram * MIB / args.precopy_seconds) if args.accel == 'kvm' else 16 * MIB
+    bandwidth = min(int(1.5 * args.ram * MIB / args.precopy_seconds), int(0.7 * dirty_rate))
     mover = ferrymove.Move(src.qmp, dst.qmp, postcopy_after=args.precopy_seconds, timeout=300,
                            bandwidth=bandwidth, downtime=30, progress=ferrymove.Progress())
     rec = mover.run()

@@ -25,15 +25,17 @@ STATE_COLOURS = {'setup': '#94a3b8', 'active': '#60a5fa', 'device': '#ef4444', '
 W, H, LEFT, RIGHT = 860, 150, 70, 16
 
 STYLE = '''
-body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:940px;padding:0 1em;color:#0f172a;background:#fff}
-h1{font-size:1.5em;margin:0}h2{font-size:1.1em;margin:2em 0 .4em}p{margin:.3em 0 1em;color:#475569}
+:root{color-scheme:light dark;--text:#0f172a;--back:#fff;--soft:#475569;--label:#64748b;--line:#e2e8f0;--grid:#f1f5f9;--axis:#94a3b8}
+@media(prefers-color-scheme:dark){:root{--text:#e2e8f0;--back:#0f172a;--soft:#94a3b8;--label:#94a3b8;--line:#334155;--grid:#1e293b;--axis:#64748b}}
+body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:940px;padding:0 1em;color:var(--text);background:var(--back)}
+h1{font-size:1.5em;margin:0}h2{font-size:1.1em;margin:2em 0 .4em}p{margin:.3em 0 1em;color:var(--soft)}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.7em;margin:1.2em 0}
-.card{border:1px solid #e2e8f0;border-radius:8px;padding:.6em .8em}.card b{display:block;font-size:1.25em}
-.card span{color:#64748b;font-size:.85em}svg{display:block;width:100%;height:auto}text{font:11px system-ui,sans-serif;fill:#64748b}
+.card{border:1px solid var(--line);border-radius:8px;padding:.6em .8em}.card b{display:block;font-size:1.25em}
+.card span{color:var(--label);font-size:.85em}svg{display:block;width:100%;height:auto}text{font:11px system-ui,sans-serif;fill:var(--label)}
 .key{display:flex;flex-wrap:wrap;gap:1em;font-size:.85em;margin:.5em 0}.key i{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:.4em;vertical-align:-1px}
-img.map{width:100%;image-rendering:pixelated;border:1px solid #e2e8f0;border-radius:4px}
-table{border-collapse:collapse;font-size:.9em;width:100%}td,th{text-align:left;padding:.25em .8em .25em 0;border-bottom:1px solid #e2e8f0}
-td.n{text-align:right;font-variant-numeric:tabular-nums}
+img.map{width:100%;image-rendering:pixelated;border:1px solid var(--line);border-radius:4px}
+table{border-collapse:collapse;font-size:.9em;width:100%}td,th{text-align:left;padding:.25em .8em .25em 0;border-bottom:1px solid var(--line)}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 '''
 
 
@@ -102,14 +104,15 @@ def nice_max(v):
 
 
 def axes(end, top, unit):
-    out = [f'<line x1="{LEFT}" y1="{H}" x2="{W - RIGHT}" y2="{H}" stroke="#94a3b8"/>']
+    out = [f'<line x1="{LEFT}" y1="{H}" x2="{W - RIGHT}" y2="{H}" style="stroke:var(--axis)"/>']
     for i in range(5):
         y = H - (H - 10) * i / 4
-        out.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{W - RIGHT}" y2="{y:.1f}" stroke="#f1f5f9"/>'
+        out.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{W - RIGHT}" y2="{y:.1f}" style="stroke:var(--grid)"/>'
                    f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{top * i / 4:g}{unit if i == 4 else ""}</text>')
     for i in range(6):
         t = end * i / 5
-        out.append(f'<text x="{scale(t, end):.1f}" y="{H + 15}" text-anchor="middle">{t:.2f} s</text>')
+        anchor = 'end' if i == 5 else 'middle'
+        out.append(f'<text x="{scale(t, end):.1f}" y="{H + 15}" text-anchor="{anchor}">{t:.2f} s</text>')
     return ''.join(out)
 
 
@@ -140,7 +143,7 @@ def state_bands(rec, end):
         for t, s, n, _ in rec.events:
             if s == side and n in ('STOP', 'RESUME'):
                 x = scale(max(0, min(t, end)), end)
-                out.append(f'<line x1="{x:.1f}" y1="{y - 4}" x2="{x:.1f}" y2="{y + 26}" stroke="#0f172a" '
+                out.append(f'<line x1="{x:.1f}" y1="{y - 4}" x2="{x:.1f}" y2="{y + 26}" style="stroke:var(--text)" '
                            f'stroke-dasharray="2 2"><title>{n} at {t:.3f} s</title></line>')
     used = sorted({d['status'] for _, _, n, d in rec.events if n == 'MIGRATION'}, key=lambda s: list(STATE_COLOURS).index(s) if s in STATE_COLOURS else 99)
     key = ''.join(f'<span><i style="background:{STATE_COLOURS.get(s, "#c4b5fd")}"></i>{html.escape(s)}</span>' for s in used)
@@ -204,7 +207,7 @@ def journey_part(rec):
         image, per = ram_map(b['pages'])
         data = base64.b64encode(image).decode()
         rows = ''.join(f'<td class="n">{n}</td>' for n in counts(b['pages']))
-        heads = ''.join(f'<th>{name}</th>' for _, name, _ in WAYS)
+        heads = ''.join(f'<th class="n">{name}</th>' for _, name, _ in WAYS)
         out += (f'<p><b>{html.escape(b["name"])}</b>: {len(b["pages"])} pages, lowest address at the top left, '
                 f'{per} page{"s" if per > 1 else ""} a dot</p><img class="map" alt="map of {html.escape(b["name"])}" '
                 f'src="data:image/png;base64,{data}"><table><tr>{heads}</tr><tr>{rows}</tr></table>')
