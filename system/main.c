@@ -7,6 +7,7 @@
 #include "chardev/chardev.h"
 #include "migration/migration.h"
 #include "monitor/monitor.h"
+#include "qom/object.h"
 #include "system/cmdline-private.h"
 #include "system/cpus.h"
 #include "system/machine-lock.h"
@@ -34,6 +35,7 @@ static bool make_machine(const Cmdline *c, Error **errp)
         return false;
     }
     migration_init();
+    object_container("/objects"); /* there also while nobody has made one */
     if (!startup_early_objects(c, errp) || !startup_machine(c, errp) ||
         !startup_devices(c, errp) ||
         !machine_done(current_machine, autostart && c->incoming->len == 0, errp)) {

@@ -597,6 +597,27 @@ static void test_refused(void)
     file_pair_free(&p);
 }
 
+/* Memory on both sides of the hole below 4 GiB. */
+static void test_above_4g(void)
+{
+    static const uint64_t at[] = { 0x1000, 0x7ffff000, 0x100000000, 0x13ffff000 };
+    QTestState *from = qtest_init("-M q35 -m 3G"), *to = qtest_init("-M q35 -m 3G -incoming defer");
+    g_autofree char *path = qtest_path(to, "socket");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(at); i++) {
+        qtest_writeq(from, at[i], 0x1234567800000000 + i);
+    }
+    qtest_qmp_ok(to, "migrate-incoming", "{'uri': 'unix:%s'}", path);
+    qtest_qmp_ok(from, "migrate", "{'uri': 'unix:%s'}", path);
+    json_object_unref(mig_wait(from, "completed"));
+    json_object_unref(mig_wait(to, "completed"));
+    for (size_t i = 0; i < G_N_ELEMENTS(at); i++) {
+        g_assert_cmphex(qtest_readq(to, at[i]), ==, 0x1234567800000000 + i);
+    }
+    qtest_quit(from);
+    qtest_quit(to);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -638,6 +659,7 @@ int main(int argc, char **argv)
     g_test_add_func("/precopy/bandwidth", test_bandwidth);
     g_test_add_func("/precopy/dirtying", test_dirtying);
     g_test_add_func("/precopy/hmp", test_hmp);
+    g_test_add_func("/precopy/above-4g", test_above_4g);
     g_test_add_func("/precopy/refused", test_refused);
     return g_test_run();
 }
