@@ -36,6 +36,7 @@ static void numbers(FuzzInput *in)
     g_assert(*wire_command_name(word & 0xffff));
     g_assert(*wire_rp_name(word & 0xffff));
     g_autofree char *flags = wire_ram_flags_str(word & WIRE_RAM_FLAG_MASK);
+    g_assert_nonnull(flags);
     wire_command_check(word & 0xffff, word >> 16 & 0xffff, NULL);
     wire_rp_check(word & 0xffff, word >> 16 & 0xffff, NULL);
     wire_ram_word_check(word, false, NULL);
