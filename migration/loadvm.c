@@ -263,6 +263,9 @@ static bool cmd_ping(Migration *m, CommandArgs *a, Error **errp)
     }
     uint32_t cookie = wire_get_be32(a->payload);
 
+    if (a->blob && cookie == WIRE_PING_DEVICES_LOADED && !postcopy_dest_promise(m, errp)) {
+        return false;
+    }
     return return_path_send_pong(
         m->rp_send, cookie == WIRE_PING_MARKS ? WIRE_PING_MARKS_KNOWN : cookie, errp);
 }

@@ -445,6 +445,7 @@ static bool postcopy(Migration *m, Error **errp)
         sched_set_background(); /* what somebody waits for goes another way now */
     }
     while (!going || !postcopy_send(m, &err)) {
+        postcopy_source_hear_out(m);
         if (migration_cancelled(m) || postcopy_source_take_back(m)) {
             error_propagate(errp, err);
             return false;

@@ -72,7 +72,8 @@ struct PostcopyDest {
     GCond cond;
     bool main_done;          /* [L] the incoming thread has returned */
     Error *main_error;       /* [L] and this is what it failed with */
-    bool listen_failed;      /* [L] the stream failed before RUN, which is refused now */
+    bool promised;           /* [L] the source was told that the guest will run here */
+    bool listen_failed;      /* [L] the stream failed before that, and RUN is refused now */
 
     int wake_fd;             /* [L] eventfd: the listen thread looks again while it is paused; -1:
                                 it has ended */

@@ -277,7 +277,29 @@ bool postcopy_dest_listen(Migration *m, Error **errp)
     return true;
 }
 
-/* ---- RUN ---- */
+/* ---- PING 0x42, RUN ---- */
+
+/*
+ * The answer is the promise that the guest will run here, whatever becomes of the stream: on
+ * hearing it the source gives it up.
+ */
+bool postcopy_dest_promise(Migration *m, Error **errp)
+{
+    PostcopyDest *pd = m->postcopy_dest;
+    bool ok;
+
+    if (!check_phase(m, POSTCOPY_LISTENING, POSTCOPY_LISTENING, errp)) {
+        return false;
+    }
+    g_mutex_lock(&pd->lock);
+    ok = !pd->listen_failed;
+    pd->promised = ok;
+    g_mutex_unlock(&pd->lock);
+    if (!ok) {
+        error_setg(errp, "the stream has failed already");
+    }
+    return ok;
+}
 
 bool postcopy_dest_run(Migration *m, Error **errp)
 {

@@ -70,15 +70,15 @@ static bool main_failed(PostcopyDest *pd)
 }
 
 /*
- * The stream failed.  True when the guest does not run here yet, and now will
- * not: whoever waits for memory goes on, to find that all was in vain.
+ * The stream failed.  True when the guest does not run here yet, nobody was told that it will,
+ * and now it will not: whoever waits for memory goes on, to find that all was in vain.
  */
 static bool give_up_before_run(PostcopyDest *pd)
 {
     bool before;
 
     g_mutex_lock(&pd->lock);
-    before = postcopy_phase(pd) != POSTCOPY_RUNNING;
+    before = !pd->promised && postcopy_phase(pd) != POSTCOPY_RUNNING;
     pd->listen_failed = before;
     g_mutex_unlock(&pd->lock);
     return before;
@@ -123,6 +123,10 @@ static bool read_streams(PostcopyDest *pd, Error **errp)
             return true;
         }
         wait_for_main(pd, &err);
+        if (postcopy_phase(pd) != POSTCOPY_RUNNING) { /* the package was wrong at its very end */
+            error_propagate(errp, err);
+            return true;
+        }
         if (!postcopy_pause_dest(pd, err)) {
             return false;
         }

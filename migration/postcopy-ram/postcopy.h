@@ -52,6 +52,11 @@ bool postcopy_switch(Migration *m, Error **errp);
 /* The destination said SHUT(0): it must have said that the guest runs there as well. */
 bool postcopy_source_confirmed(Migration *m, Error **errp);
 /*
+ * The migration failed while the destination loads the devices: before anything is decided, hear
+ * what it said before that, for a while.  Else nothing.  Migration thread.
+ */
+void postcopy_source_hear_out(Migration *m);
+/*
  * The migration failed.  True: the guest is (still) ours, and the state is failing (or
  * cancelling, if it was that).  False: the destination has it.
  */
@@ -74,6 +79,7 @@ bool postcopy_source_recover(Migration *m, Error *err);
 bool postcopy_dest_advise(Migration *m, const uint8_t *payload, size_t len, Error **errp);
 bool postcopy_dest_discard(Migration *m, const uint8_t *payload, size_t len, Error **errp);
 bool postcopy_dest_listen(Migration *m, Error **errp);
+bool postcopy_dest_promise(Migration *m, Error **errp); /* before PONG 0x42 */
 bool postcopy_dest_run(Migration *m, Error **errp);
 
 /* True from LISTEN on: ram_load() hands pages to place.h.  Any thread. */

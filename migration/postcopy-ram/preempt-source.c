@@ -26,7 +26,8 @@ struct PreemptSource {
     GMutex lock;
     Stream *out;          /* lock */
     RamSourceBlock *last; /* lock: what CONTINUE means on this channel */
-    bool finished;        /* lock: EOS was sent; requests that come now were answered before */
+    bool finished;        /* lock: EOS was sent, or the channel broke; requests that come now were
+                             answered before, or never will be */
 };
 
 bool preempt_source_connect(Migration *m, Error **errp)
@@ -53,6 +54,17 @@ bool preempt_source_connect(Migration *m, Error **errp)
     return true;
 }
 
+/*
+ * The migration thread and the destination are to notice.  What the destination said before is
+ * still heard: it may be that the guest runs there.
+ */
+static void break_off(Migration *m, IOChannel *preempt)
+{
+    io_channel_shutdown(preempt, IO_SHUTDOWN_BOTH, NULL);
+    io_channel_shutdown(m->channel, IO_SHUTDOWN_WRITE, NULL);
+    src_wake(m);
+}
+
 void preempt_source_send(PreemptSource *p, RamSourceBlock *b, uint64_t start, uint64_t len)
 {
     Migration *m = p->m;
@@ -68,12 +80,12 @@ void preempt_source_send(PreemptSource *p, RamSourceBlock *b, uint64_t start, ui
     before = stream_bytes(p->out);
     ram_save_urgent(m, p->out, &p->last, b, start >> TARGET_PAGE_BITS, len >> TARGET_PAGE_BITS);
     stat_add(m->stats.postcopy_bytes, stream_bytes(p->out) - before);
-    stream_error(p->out, &err);
+    p->finished = stream_error(p->out, &err);
     g_mutex_unlock(&p->lock);
     if (err) {
         error_prefix(&err, "preempt channel: ");
         migration_set_error(m, err);
-        migration_shutdown_channels(m);
+        break_off(m, stream_channel(p->out));
     } else if (!ram_dirty_bytes(m->ram)) {
         src_wake(m); /* that was the last one, and it need not sleep out its rate window */
     }

@@ -16,6 +16,7 @@
 #include "migration/postcopy-ram/discard.h"
 #include "migration/postcopy-ram/postcopy.h"
 #include "migration/postcopy-ram/sentmap.h"
+#include "migration/return-path.h"
 #include "migration/state.h"
 #include "migration/stream-internal.h"
 #include "migration/wire.h"
@@ -25,6 +26,8 @@
 #include "util/bitmap.h"
 #include "util/util.h"
 
+/* The destination hears at once that the stream has ended; its last word is on its way by then. */
+#define LAST_WORD_US (5 * G_USEC_PER_SEC)
 /* Runs of a bitmap in a trace line. */
 #define TRACE_RUNS 32
 
@@ -162,6 +165,21 @@ bool postcopy_source_confirmed(Migration *m, Error **errp)
     }
     error_setg(errp, "the destination ended its load without confirming that it has the devices");
     return false;
+}
+
+void postcopy_source_hear_out(Migration *m)
+{
+    int64_t until = g_get_monotonic_time() + LAST_WORD_US;
+
+    if (mig_state_get(m->state) != MIG_STATE_POSTCOPY_DEVICE || !m->return_path) {
+        return;
+    }
+    io_channel_shutdown(m->channel, IO_SHUTDOWN_WRITE, NULL);
+    while (!return_path_ended(m->return_path, NULL) && !migration_cancelled(m) &&
+           g_get_monotonic_time() < until &&
+           mig_state_wait(m->state, MIG_STATE_POSTCOPY_DEVICE, until) ==
+               MIG_STATE_POSTCOPY_DEVICE) {
+    }
 }
 
 bool postcopy_source_take_back(Migration *m)

@@ -18,6 +18,7 @@ typedef struct Link {
     int fd[2];         /* where it comes from, where it goes to */
     uint64_t moved[2]; /* lock: bytes forward, back */
     GThread *thread[2];
+    bool refused;      /* lock: nothing goes forward, and that is not the end of it */
 } Link;
 
 struct Relay {
@@ -27,6 +28,8 @@ struct Relay {
     GMutex lock;
     GPtrArray *links;  /* lock; of Link */
     uint64_t limit[2]; /* lock */
+    bool hold_back;    /* lock: what comes back is kept for now */
+    GCond released;
 };
 
 static void shut(Link *l)
@@ -49,6 +52,16 @@ static size_t allow(Link *l, int dir, size_t n)
     return n;
 }
 
+/* Until what is to go back may. */
+static void wait_released(Relay *r)
+{
+    g_mutex_lock(&r->lock);
+    while (r->hold_back) {
+        g_cond_wait(&r->released, &r->lock);
+    }
+    g_mutex_unlock(&r->lock);
+}
+
 static bool send_all(int fd, const char *data, size_t len)
 {
     while (len) {
@@ -66,16 +79,25 @@ static bool send_all(int fd, const char *data, size_t len)
 static void carry(Link *l, int dir)
 {
     g_autofree char *buf = g_malloc(PIECE);
+    bool only_forward;
     ssize_t n;
 
     while ((n = recv(l->fd[dir], buf, PIECE, 0)) > 0) {
         size_t may = allow(l, dir, n);
 
+        if (dir == 1) {
+            wait_released(l->relay);
+        }
         if (!send_all(l->fd[!dir], buf, may) || may < (size_t)n) {
             break;
         }
     }
-    shut(l);
+    g_mutex_lock(&l->relay->lock);
+    only_forward = dir == 0 && l->refused;
+    g_mutex_unlock(&l->relay->lock);
+    if (!only_forward) {
+        shut(l);
+    }
 }
 
 static void *carry_forward(void *opaque)
@@ -135,6 +157,7 @@ Relay *relay_new(const char *path, const char *to)
     Relay *r = g_new0(Relay, 1);
 
     g_mutex_init(&r->lock);
+    g_cond_init(&r->released);
     r->to = g_strdup(to);
     r->links = g_ptr_array_new();
     r->limit[0] = r->limit[1] = RELAY_NO_LIMIT;
@@ -155,6 +178,34 @@ void relay_cut(Relay *r)
     g_mutex_unlock(&r->lock);
 }
 
+void relay_hold_back(Relay *r)
+{
+    g_mutex_lock(&r->lock);
+    r->hold_back = true;
+    g_mutex_unlock(&r->lock);
+}
+
+void relay_release_back(Relay *r)
+{
+    g_mutex_lock(&r->lock);
+    r->hold_back = false;
+    g_cond_broadcast(&r->released);
+    g_mutex_unlock(&r->lock);
+}
+
+void relay_refuse(Relay *r)
+{
+    g_mutex_lock(&r->lock);
+    for (guint i = 0; i < r->links->len; i++) {
+        Link *l = r->links->pdata[i];
+
+        l->refused = true;
+        shutdown(l->fd[0], SHUT_RD);
+        shutdown(l->fd[1], SHUT_WR);
+    }
+    g_mutex_unlock(&r->lock);
+}
+
 void relay_cut_newest(Relay *r)
 {
     g_mutex_lock(&r->lock);
@@ -168,6 +219,7 @@ void relay_free(Relay *r)
     shutdown(r->listener, SHUT_RDWR);
     g_thread_join(r->thread);
     relay_cut(r);
+    relay_release_back(r);
     for (guint i = 0; i < r->links->len; i++) {
         Link *l = r->links->pdata[i];
 
@@ -180,6 +232,7 @@ void relay_free(Relay *r)
     close(r->listener);
     g_ptr_array_free(r->links, TRUE);
     g_mutex_clear(&r->lock);
+    g_cond_clear(&r->released);
     g_free(r->to);
     g_free(r);
 }

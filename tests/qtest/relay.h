@@ -26,6 +26,11 @@ void relay_set_limits(Relay *r, uint64_t forward, uint64_t back);
 /* End every connection now / the newest one. */
 void relay_cut(Relay *r);
 void relay_cut_newest(Relay *r);
+/* From now on what comes back is kept; what was kept goes on. */
+void relay_hold_back(Relay *r);
+void relay_release_back(Relay *r);
+/* Nothing goes forward any more: writing fails there, `to` sees an end.  Back it goes on. */
+void relay_refuse(Relay *r);
 /* Bytes that the newest connection has carried. */
 uint64_t relay_forward(Relay *r);
 uint64_t relay_back(Relay *r);

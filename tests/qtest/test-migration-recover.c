@@ -22,8 +22,8 @@ typedef struct Cut {
     char *listen; /* where the destination listens, as a URI */
 } Cut;
 
-/* to_args: more arguments of the destination. */
-static Cut cut_new_with(const char *to_args, bool preempt)
+/* Up to precopy; to_args: more arguments of the destination. */
+static Cut cut_start(const char *to_args, bool preempt)
 {
     Cut c = { .p = pair_new("", to_args) };
     g_autofree char *near = qtest_path(c.p.from, "relay");
@@ -40,6 +40,13 @@ static Cut cut_new_with(const char *to_args, bool preempt)
     qtest_qmp_ok(c.p.to, "migrate-incoming", "{'uri': '%s'}", c.listen);
     qtest_qmp_ok(c.p.from, "migrate", "{'uri': '%s'}", c.p.uri);
     migration_wait_status(c.p.from, "active");
+    return c;
+}
+
+static Cut cut_new_with(const char *to_args, bool preempt)
+{
+    Cut c = cut_start(to_args, preempt);
+
     pair_to_postcopy(&c.p);
     return c;
 }
@@ -234,6 +241,31 @@ static void test_cuts(void)
     cut_free(&c);
 }
 
+/*
+ * The connection breaks while the word that the guest runs on the destination is on its way: the
+ * source must not take the guest back, or it runs twice.
+ */
+static void test_last_word(gconstpointer preempt)
+{
+    Cut c = cut_start("", preempt != NULL);
+
+    while (relay_back(c.relay) < 8 && !preempt) {
+        g_usleep(1000); /* PONG 1; with the preempt channel it has come, and that is the newest */
+    }
+    relay_hold_back(c.relay);
+    qtest_qmp_ok(c.p.from, "migrate-start-postcopy", NULL);
+    migration_wait_status(c.p.to, "postcopy-active");
+    migration_wait_status(c.p.from, "postcopy-device");
+    relay_refuse(c.relay);
+    g_usleep(400000); /* it writes, and fails */
+    relay_release_back(c.relay);
+    wait_paused(&c);
+    qtest_wait_run_state(c.p.from, "finish-migrate");
+    recover(&c);
+    pair_read_and_finish(&c.p);
+    cut_free(&c);
+}
+
 /* The recovery dies at every stage of its own: both sides pause again. */
 static void test_handshake(void)
 {
@@ -417,6 +449,8 @@ int main(int argc, char **argv)
     g_test_add_func("/recover/hmp", test_hmp);
     g_test_add_func("/recover/main-loop-waits", test_main_loop_waits);
     g_test_add_func("/recover/cuts", test_cuts);
+    g_test_add_data_func("/recover/last-word", NULL, test_last_word);
+    g_test_add_data_func("/recover/preempt/last-word", "preempt", test_last_word);
     g_test_add_func("/recover/handshake", test_handshake);
     g_test_add_func("/recover/no-listener", test_no_listener);
     g_test_add_data_func("/recover/at-once", NULL, test_at_once);
