@@ -313,6 +313,7 @@ static void test_one_of_two(void)
     g_autofree char *shown = qtest_hmp(vm->s, "info vcpu_dirty_limit");
     g_assert_nonnull(strstr(shown, "vcpu[0], limit rate 20 (MB/s)"));
     g_autofree char *hmp = qtest_hmp(vm->s, "cancel_vcpu_dirty_limit 0");
+    g_assert_null(strstr(hmp, "Error"));
     g_assert_cmpuint(limited(vm, &cpu), ==, 1);
     g_assert_cmpint(cpu, ==, 1);
     /* More than any limit that it had, on a busy host, too. */
