@@ -16,6 +16,9 @@ static ssize_t file_pread(IOChannel *ioc, void *buf, size_t len, uint64_t offset
 {
     ssize_t r;
 
+    if (io_channel_check_shut(ioc, IO_SHUTDOWN_READ, errp)) {
+        return -1;
+    }
     do {
         r = pread(ioc->fd_in, buf, len, offset);
     } while (r < 0 && errno == EINTR);
@@ -30,6 +33,9 @@ static ssize_t file_pwrite(IOChannel *ioc, const void *buf, size_t len, uint64_t
 {
     ssize_t r;
 
+    if (io_channel_check_shut(ioc, IO_SHUTDOWN_WRITE, errp)) {
+        return -1;
+    }
     do {
         r = pwrite(ioc->fd_out, buf, len, offset);
     } while (r < 0 && errno == EINTR);

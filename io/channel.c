@@ -7,6 +7,7 @@
  */
 #include "io/channel.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
@@ -305,4 +306,40 @@ ssize_t io_channel_pwrite(IOChannel *ioc, const void *buf, size_t len, uint64_t 
                           Error **errp)
 {
     return check_seekable(ioc, errp) ? ioc->klass->pwrite(ioc, buf, len, offset, errp) : -1;
+}
+
+bool io_channel_pread_all(IOChannel *ioc, void *buf, size_t len, uint64_t offset, Error **errp)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t r = io_channel_pread(ioc, (char *)buf + done, len - done, offset + done, errp);
+
+        if (r <= 0) {
+            if (r == 0) {
+                error_setg(errp, "%s: it ends at offset %" PRIu64 ", %zu bytes early", ioc->name,
+                           offset + done, len - done);
+            }
+            return false;
+        }
+        done += r;
+    }
+    return true;
+}
+
+bool io_channel_pwrite_all(IOChannel *ioc, const void *buf, size_t len, uint64_t offset,
+                           Error **errp)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t r = io_channel_pwrite(ioc, (const char *)buf + done, len - done, offset + done,
+                                      errp);
+
+        if (r < 0) {
+            return false;
+        }
+        done += r;
+    }
+    return true;
 }

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 
 #include "migration/channel-tls.h"
+#include "migration/config.h"
 #include "monitor/monitor.h"
 #include "trace/migration.h"
 #include "util/util.h"
@@ -37,19 +38,26 @@ struct MigConnector {
 };
 
 /*
- * Which kinds of descriptor carry a stream: sockets and pipes; a plain file has file:, which
- * knows about positions.
+ * Which kinds of descriptor carry a stream: sockets and pipes; with mapped-ram a file, and
+ * nothing else.
  */
 static bool check_fd(int fd, const char *name, Error **errp)
 {
+    bool mapped = mig_settings_cap(MIG_CAP_MAPPED_RAM), file;
     struct stat st;
 
     if (fstat(fd, &st) < 0) {
         error_setg_errno(errp, errno, "fd:%s", name);
         return false;
     }
-    if (!S_ISSOCK(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode)) {
-        error_setg(errp, "fd:%s is neither a socket nor a pipe; use file: for a file", name);
+    file = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
+    if (mapped && !file) {
+        error_setg(errp, "mapped-ram needs a file, and fd:%s is none", name);
+        return false;
+    }
+    if (!mapped && !S_ISSOCK(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode)) {
+        error_setg(errp, "fd:%s is neither a socket nor a pipe; use file: for a file (or the "
+                   "capability mapped-ram)", name);
         return false;
     }
     return true;
@@ -78,26 +86,6 @@ MigConnector *mig_connector_new(const MigrateAddress *a, Error **errp)
         }
     }
     return g_steal_pointer(&c);
-}
-
-static IOChannel *open_file_out(const MigrateAddress *a, Error **errp)
-{
-    int fd = ferry_open(a->filename, O_CREAT | O_RDWR | O_CLOEXEC, 0600, errp);
-    g_autoptr(IOChannel) ioc = NULL;
-
-    if (fd < 0) {
-        return NULL;
-    }
-    ioc = io_channel_file_new_fd(fd);
-    if (ftruncate(fd, a->offset) < 0 && errno != EINVAL) {
-        error_setg_errno(errp, errno, "cannot cut '%s' to %" G_GINT64_MODIFIER "u bytes",
-                         a->filename, a->offset);
-        return NULL;
-    }
-    if (a->offset && io_channel_seek(ioc, a->offset, SEEK_SET, errp) < 0) {
-        return NULL;
-    }
-    return g_steal_pointer(&ioc);
 }
 
 /* TLS, if it is wanted, on a channel that was just opened.  Takes raw. */
@@ -147,7 +135,7 @@ IOChannel *mig_connector_connect(MigConnector *c, Error **errp)
         ioc = io_channel_command_new((const char *const *)a->args, O_RDWR, errp);
         break;
     case MIG_TRANSPORT_FILE:
-        ioc = open_file_out(a, errp);
+        ioc = mig_file_open_out(a, errp);
         break;
     case MIG_TRANSPORT_SOCKET:
         if (a->socket->type == SOCKET_FD) {
@@ -340,21 +328,6 @@ static bool listen_fd(MigListener *l, const SocketAddr *a, Error **errp)
     return wait_for_channel(l, ioc);
 }
 
-static IOChannel *open_file_in(const MigrateAddress *a, Error **errp)
-{
-    int fd = ferry_open(a->filename, O_RDONLY | O_CLOEXEC, 0, errp);
-    g_autoptr(IOChannel) ioc = NULL;
-
-    if (fd < 0) {
-        return NULL;
-    }
-    ioc = io_channel_file_new_fd(fd);
-    if (a->offset && io_channel_seek(ioc, a->offset, SEEK_SET, errp) < 0) {
-        return NULL;
-    }
-    return g_steal_pointer(&ioc);
-}
-
 static bool listener_start(MigListener *l, const MigrateAddress *a, Error **errp)
 {
     switch (a->transport) {
@@ -362,7 +335,7 @@ static bool listener_start(MigListener *l, const MigrateAddress *a, Error **errp
         return wait_for_channel(
             l, io_channel_command_new((const char *const *)a->args, O_RDWR, errp));
     case MIG_TRANSPORT_FILE:
-        return wait_for_channel(l, open_file_in(a, errp));
+        return wait_for_channel(l, mig_file_open_in(a, errp));
     case MIG_TRANSPORT_SOCKET:
         return a->socket->type == SOCKET_FD ? listen_fd(l, a->socket, errp)
                                             : listen_socket(l, a->socket, errp);

@@ -65,6 +65,20 @@ void mig_connector_cancel(MigConnector *c);
 void mig_connector_free(MigConnector *c);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigConnector, mig_connector_free)
 
+/* ---- channel-file.c: files, whatever thread ---- */
+
+/* For a stream from a->offset on; what was behind that is cut off. */
+IOChannel *mig_file_open_out(const MigrateAddress *a, Error **errp);
+IOChannel *mig_file_open_in(const MigrateAddress *a, Error **errp);
+/* Can pages be put at positions of it beside the stream (mapped-ram)? */
+bool mig_file_has_positions(const IOChannel *ioc, bool writing, Error **errp);
+/*
+ * The file that `main` is a channel of, once more and past the page cache: for pread and pwrite
+ * of whole pages.
+ */
+IOChannel *mig_file_open_direct(const MigrateAddress *a, const IOChannel *main, bool writing,
+                                Error **errp);
+
 /*
  * Incoming: calls accepted(ioc, opaque) in the main thread under the machine lock for
  * every connection (ioc belongs to the callee); once for fd, exec and file, when the

@@ -34,6 +34,8 @@ static const struct {
     { MIG_CAP_XBZRLE, MIG_CAP_MULTIFD, "multifd sends whole pages" },
     { MIG_CAP_POSTCOPY_RAM, MIG_CAP_X_IGNORE_SHARED,
       "a page that is skipped could not be requested" },
+    { MIG_CAP_MAPPED_RAM, MIG_CAP_XBZRLE, "a page has a place of its own size" },
+    { MIG_CAP_MAPPED_RAM, MIG_CAP_POSTCOPY_RAM, "nobody at a file asks for pages" },
     { MIG_CAP_DIRTY_LIMIT, MIG_CAP_AUTO_CONVERGE,
       "each of them slows the guest down in its own way" },
 };
@@ -391,8 +393,6 @@ static bool param_value_check(const MigConfig *c, MigParam p, Error **errp)
         return true;
     case MIG_PARAM_MULTIFD_COMPRESSION:
         return check_not_supported(p, v <= MIG_COMPRESSION_ZSTD, mig_param_enum_name(p, v), errp);
-    case MIG_PARAM_DIRECT_IO:
-        return check_not_supported(p, v == 0, "on", errp);
     default:
         return true;
     }

@@ -60,7 +60,8 @@ static void begin(Migration *m)
     m->config = mig_config_freeze(mig_settings());
     m->ram_dest = ram_dest_new(m->config);
     m->load = loadvm_new();
-    if (m->config->cap[MIG_CAP_MULTIFD]) {
+    /* Into a file (mapped-ram) they need no connections. */
+    if (m->config->cap[MIG_CAP_MULTIFD] && !m->config->cap[MIG_CAP_MAPPED_RAM]) {
         MultifdRecv *mr = multifd_recv_new(m);
 
         g_mutex_lock(&m->error_lock);

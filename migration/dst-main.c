@@ -14,6 +14,7 @@
 
 #include "channel.h"
 #include "globalstate.h"
+#include "mapped-ram.h"
 #include "multifd/multifd.h"
 #include "postcopy-ram/postcopy.h"
 #include "ram.h"
@@ -105,6 +106,7 @@ static void finish_bh(void *opaque)
         io_channel_close(m->channel, NULL);
     }
     migration_set_urgent_channel(m, NULL);
+    migration_set_pages_channel(m, NULL);
     if (m->listener) { /* for a preempt channel that never came */
         mig_listener_free(g_steal_pointer(&m->listener));
     }
@@ -129,7 +131,7 @@ void *dst_main(void *opaque)
     if (!state_advance(m->state, MIG_STATE_SETUP, MIG_STATE_ACTIVE)) {
         return NULL; /* the process is going down */
     }
-    if (loadvm_header(m, m->in, &err)) {
+    if (mapped_open(m, stream_channel(m->in), &err) && loadvm_header(m, m->in, &err)) {
         result = loadvm_run(m, m->in, false, &err);
     }
     if (result == LOAD_EOF && m->multifd_recv &&

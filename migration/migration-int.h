@@ -32,6 +32,7 @@ typedef struct MigConfig MigConfig;          /* config.h */
 typedef struct MigStateMachine MigStateMachine; /* state.h */
 typedef struct LoadState LoadState;          /* loadvm.c */
 typedef struct MigListener MigListener;      /* channel.h */
+typedef struct MigrateAddress MigrateAddress; /* channel.h */
 typedef struct TlsCreds TlsCreds;            /* io/tls.h */
 typedef struct MultifdSend MultifdSend;      /* multifd/multifd.h */
 typedef struct MultifdRecv MultifdRecv;      /* multifd/multifd.h */
@@ -82,6 +83,9 @@ struct Migration {
     /* ---- channel ---- */
     IOChannel *channel;        /* [E] main channel, changed by [m] or [i] when postcopy recovers;
                                   other threads: shutdown only */
+    MigrateAddress *addr;      /* [c] the same */
+    IOChannel *pages_channel;  /* [E] mapped-ram: pages are put into / got out of the file here;
+                                  the main channel, but with direct-io; NULL: off, or closed */
     IOChannel *urgent_channel; /* [E] channel of postcopy-preempt; NULL: none (yet) */
     Stream *out;               /* [m] source: main stream */
     Stream *in;                /* [i] destination: main stream */
@@ -143,6 +147,8 @@ bool migration_cancelled(const Migration *m);
 void migration_set_channel(Migration *m, IOChannel *ioc);
 /* The same for the channel of postcopy-preempt. */
 void migration_set_urgent_channel(Migration *m, IOChannel *ioc);
+/* The same for mapped-ram's. */
+void migration_set_pages_channel(Migration *m, IOChannel *ioc);
 /* The main thread took it over.  A reference for the caller; NULL: there is none yet. */
 IOChannel *migration_get_urgent_channel(Migration *m);
 /* m has these channels from now on; they are shut down at once when m was cancelled before. */

@@ -21,6 +21,7 @@
 #include "io/tls.h"
 #include "monitor/yank.h"
 #include "lifecycle.h"
+#include "mapped-ram.h"
 #include "multifd/multifd.h"
 #include "postcopy-ram/postcopy.h"
 #include "postcopy-ram/preempt.h"
@@ -230,6 +231,8 @@ static void migration_free(Migration *m)
     tls_creds_unref(m->tls_creds);
     io_channel_unref(m->channel);
     io_channel_unref(m->urgent_channel);
+    io_channel_unref(m->pages_channel);
+    migrate_address_free(m->addr);
     g_clear_object(&m->vmdesc);
     g_clear_error(&m->error);
     g_mutex_clear(&m->error_lock);
@@ -316,6 +319,11 @@ void migration_set_urgent_channel(Migration *m, IOChannel *ioc)
     set_channel(m, &m->urgent_channel, ioc);
 }
 
+void migration_set_pages_channel(Migration *m, IOChannel *ioc)
+{
+    set_channel(m, &m->pages_channel, ioc);
+}
+
 IOChannel *migration_get_urgent_channel(Migration *m)
 {
     IOChannel *ioc;
@@ -360,6 +368,9 @@ void migration_shutdown_channels(Migration *m)
     }
     if (m->channel) {
         io_channel_shutdown(m->channel, IO_SHUTDOWN_BOTH, NULL);
+    }
+    if (m->pages_channel) {
+        io_channel_shutdown(m->pages_channel, IO_SHUTDOWN_BOTH, NULL);
     }
     if (m->urgent_channel) {
         io_channel_shutdown(m->urgent_channel, IO_SHUTDOWN_BOTH, NULL);
@@ -417,6 +428,7 @@ static Migration *migration_new(bool source, const MigrateAddress *addr)
 
     m->source = source;
     m->uri = migrate_address_to_str(addr);
+    m->addr = migrate_address_copy(addr);
     m->state = source ? &get_root()->source_state : &get_root()->destination_state;
     m->stats.downtime_ms = -1;
     m->stats.start_ms = host_clock_ms();
@@ -516,8 +528,9 @@ static bool resume_paused(const MigrateAddress *addr, Error **errp)
 /* Options that need a second connection to the same address. */
 static bool check_connections(const MigrateAddress *addr, bool listening, Error **errp)
 {
-    bool many = addr->transport == MIG_TRANSPORT_SOCKET &&
-                (listening || addr->socket->type != SOCKET_FD);
+    bool many = mig_settings_cap(MIG_CAP_MAPPED_RAM) ||
+                (addr->transport == MIG_TRANSPORT_SOCKET &&
+                 (listening || addr->socket->type != SOCKET_FD));
 
     if (!many && mig_settings_cap(MIG_CAP_POSTCOPY_PREEMPT)) {
         g_autofree char *what = migrate_address_to_str(addr);
@@ -570,7 +583,7 @@ bool migration_start(const MigrateAddress *addr, const MigrateAddress *cpr, bool
     g_autoptr(MigConnector) connector = NULL, cpr_connector = NULL;
     Migration *m;
 
-    if (!check_connections(addr, false, errp)) {
+    if (!mapped_check_address(addr, errp) || !check_connections(addr, false, errp)) {
         return false;
     }
     if (resume) {
@@ -675,7 +688,8 @@ bool migration_incoming_start(const MigrateAddress *addr, bool exit_on_error, Er
         error_setg(errp, "The incoming migration has already been started");
         return false;
     }
-    if (!check_connections(addr, true, errp) || !save_registry_migratable(root->registry, errp)) {
+    if (!mapped_check_address(addr, errp) || !check_connections(addr, true, errp) ||
+         !save_registry_migratable(root->registry, errp)) {
         return false;
     }
     globalstate_forget(&root->globalstate);

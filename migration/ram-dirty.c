@@ -13,6 +13,7 @@
 #include "migration-int.h"
 
 #include "journey.h"
+#include "mapped-ram.h"
 #include "ram.h"
 #include "system/dirty.h"
 #include "system/machine-lock.h"
@@ -321,6 +322,7 @@ void ram_source_free(RamSource *r)
         g_free(r->blocks[i].sent);
         g_free(r->blocks[i].received);
         g_free(r->blocks[i].journey);
+        mapped_block_free(r->blocks[i].mapped);
     }
     xbzrle_cache_free(r->xbzrle);
     urgent_clear(r);

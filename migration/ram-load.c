@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "mapped-ram.h"
 #include "multifd/multifd.h"
 #include "stream-internal.h"
 #include "trace/migration.h"
@@ -143,7 +144,7 @@ static bool load_block_entry(RamDest *rd, Stream *s, const MigConfig *config, ui
             return false;
         }
     }
-    return true;
+    return !rd->file || mapped_load_block(rd, b, s, config, errp);
 }
 
 static bool load_block_list(RamDest *rd, Stream *s, const MigConfig *config, uint64_t total,
@@ -510,6 +511,20 @@ static bool end_of_section(RamDest *rd, Error **errp)
     return rd->mark != MULTIFD_MARK_EOS || multifd_recv_sync(rd->multifd, errp);
 }
 
+/* With mapped-ram all pages are in the file, at their places. */
+static bool word_in_place(const RamDest *rd, uint64_t word, Error **errp)
+{
+    bool page = !(wire_ram_flags(word) & (WIRE_RAM_MEM_SIZE | WIRE_RAM_EOS));
+
+    if (rd->file && page) {
+        g_autofree char *flags = wire_ram_flags_str(wire_ram_flags(word));
+
+        error_setg(errp, "RAM record 0x%016" PRIx64 " (%s) does not go with mapped-ram", word,
+                   flags);
+    }
+    return !rd->file || !page;
+}
+
 bool ram_load(RamDest *rd, Stream *s, const MigConfig *config, Error **errp)
 {
     for (;;) {
@@ -522,7 +537,8 @@ bool ram_load(RamDest *rd, Stream *s, const MigConfig *config, Error **errp)
         }
         at = stream_offset(s);
         word = stream_get_be64(s);
-        if (!stream_error(s, NULL) && wire_ram_word_check(word, rd->sink, &err)) {
+        if (!stream_error(s, NULL) && wire_ram_word_check(word, rd->sink, &err) &&
+            word_in_place(rd, word, &err)) {
             unsigned flags = wire_ram_flags(word);
 
             if (flags & WIRE_RAM_EOS) {

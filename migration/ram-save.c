@@ -18,6 +18,7 @@
 #include "config.h"
 #include "cpr.h"
 #include "journey.h"
+#include "mapped-ram.h"
 #include "multifd/multifd.h"
 #include "pagemap.h"
 #include "ram.h"
@@ -79,7 +80,8 @@ uint64_t ram_block_gpa(const RAMBlock *rb)
 
 /*
  * Everything queued for the multifd channels is in place at the destination before anything
- * that follows in s.  A destination of before 8.1 takes the next EOS as the mark.
+ * that follows in s.  A destination of before 8.1 takes the next EOS as the mark.  In a file
+ * (mapped-ram) a mark is only that the channels are done.
  */
 static bool multifd_mark(Migration *m, Stream *s, Error **errp)
 {
@@ -87,7 +89,7 @@ static bool multifd_mark(Migration *m, Stream *s, Error **errp)
         return false;
     }
     m->ram->marked_wraps = m->ram->scan_wraps;
-    if (m->marks == MULTIFD_MARKS_FLUSH) {
+    if (m->marks == MULTIFD_MARKS_FLUSH && !m->pages_channel) {
         stream_put_be64(s, WIRE_RAM_MULTIFD_FLUSH);
         /* The channels stand still over there until the mark is read. */
         stream_flush(s);
@@ -110,22 +112,15 @@ bool ram_save_setup(Migration *m, Stream *s, Error **errp)
         if (config->cap[MIG_CAP_X_IGNORE_SHARED]) {
             stream_put_be64(s, ram_block_gpa(rb));
         }
+        if (m->pages_channel && !mapped_save_block(m, s, rb, errp)) {
+            return false;
+        }
     }
     if (m->multifd_send && m->marks != MULTIFD_MARKS_ASK && !multifd_mark(m, s, errp)) {
         return false;
     }
     stream_put_be64(s, WIRE_RAM_EOS);
     return !stream_error(s, errp);
-}
-
-/*
- * The first word decides for most pages that hold something; it comes from memory that
- * nobody has looked at for long, so those of the next pages are fetched meanwhile.
- */
-static inline bool page_is_zero(const uint8_t *host)
-{
-    __builtin_prefetch(host + 12 * TARGET_PAGE_SIZE);
-    return !*(const uint64_t *)host && buffer_is_zero(host, TARGET_PAGE_SIZE);
 }
 
 /* Word and, unless it is *last, name of a page's record. */
@@ -153,7 +148,7 @@ static bool save_page(Migration *m, Stream *s, RamSourceBlock **last, RamSourceB
 {
     const uint8_t *host = b->rb->host + (page << TARGET_PAGE_BITS);
 
-    if (m->detect_zero && (untouched || page_is_zero(host))) {
+    if (m->detect_zero && (untouched || ram_page_is_zero(host))) {
         save_zero(s, last, b, page);
         return true;
     }
@@ -175,7 +170,7 @@ static bool save_page_xbzrle(Migration *m, Stream *s, RamSourceBlock *b, uint64_
     unsigned flags;
     uint16_t len = 0;
 
-    if (m->detect_zero && (untouched || page_is_zero(b->rb->host + (page << TARGET_PAGE_BITS)))) {
+    if (m->detect_zero && (untouched || ram_page_is_zero(b->rb->host + (page << TARGET_PAGE_BITS)))) {
         ram_xbzrle_zero(m, b, page);
         save_zero(s, last, b, page);
         return true;
@@ -241,7 +236,7 @@ static bool save_run_multifd(Migration *m, Stream *s, const PageRun *run, Error 
     }
     for (uint64_t page = run->page, n; page < end; page += n) {
         for (n = 0; page + n < end; n++) {
-            if (m->detect_zero && page_is_zero(b->rb->host + ((page + n) << TARGET_PAGE_BITS))) {
+            if (m->detect_zero && ram_page_is_zero(b->rb->host + ((page + n) << TARGET_PAGE_BITS))) {
                 break;
             }
         }
@@ -265,8 +260,21 @@ static bool save_run_multifd(Migration *m, Stream *s, const PageRun *run, Error 
     return true;
 }
 
+/* A page may be in a channel's queue once only. */
+static bool save_run_mapped(Migration *m, Stream *s, const PageRun *run, Error **errp)
+{
+    if (m->multifd_send && m->ram->scan_wraps != m->ram->marked_wraps &&
+        !multifd_mark(m, s, errp)) {
+        return false;
+    }
+    return mapped_save_run(m, s, run, errp);
+}
+
 static bool send_run(Migration *m, Stream *s, const PageRun *run, Error **errp)
 {
+    if (m->pages_channel) {
+        return save_run_mapped(m, s, run, errp);
+    }
     if (m->multifd_send && !m->in_postcopy) {
         return save_run_multifd(m, s, run, errp);
     }
@@ -357,7 +365,8 @@ bool ram_save_complete(Migration *m, Stream *s, Error **errp)
             return false;
         }
     }
-    if (!section_mark(m, s, true, errp)) {
+    if (!section_mark(m, s, true, errp) ||
+        (m->pages_channel && !migration_cancelled(m) && !mapped_save_end(m, s, errp))) {
         return false;
     }
     stream_put_be64(s, WIRE_RAM_EOS);

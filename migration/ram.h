@@ -11,6 +11,7 @@
 #include "pagemap.h"
 #include "ram-populate.h"
 #include "system/ramblock.h"
+#include "util/util.h"
 
 /* ======== source ======== */
 
@@ -27,6 +28,7 @@ typedef struct RamSourceBlock {
     unsigned long *sent;       /* [m] 1: sent at least once; NULL unless postcopy-ram (sentmap) */
     uint8_t *journey;          /* a byte a page, journey.h: [m], or the multifd channel that has
                                   the page; main thread: after `thread` ended */
+    struct MappedBlock *mapped; /* [m] mapped-ram.h: where it is in the file; NULL: in none */
     unsigned long *received;   /* recovery: what the destination says it has; the return-path thread's
                                   until it has counted it, then [m]; NULL: nothing said */
 } RamSourceBlock;
@@ -106,6 +108,16 @@ uint64_t ram_dirty_bytes(const RamSource *r);
 bool ram_dirty_check(RamSource *r);
 
 /* ---- ram-save.c ---- */
+
+/*
+ * The first word decides for most pages that hold something; it comes from memory that
+ * nobody has looked at for long, so those of the next pages are fetched meanwhile.
+ */
+static inline bool ram_page_is_zero(const uint8_t *host)
+{
+    __builtin_prefetch(host + 12 * TARGET_PAGE_SIZE);
+    return !*(const uint64_t *)host && buffer_is_zero(host, TARGET_PAGE_SIZE);
+}
 
 RamSourceBlock *ram_source_block(RamSource *r, const char *idstr); /* NULL: not sent */
 uint64_t ram_block_gpa(const RAMBlock *rb); /* 0 when it is not mapped */
@@ -200,6 +212,7 @@ struct RamDest {
     unsigned n_blocks;         /* [c] */
     RamDestBlock *last;        /* [i] block that CONTINUE means on the main channel */
     MultifdRecv *multifd;      /* [c] NULL: none; its channels write pages, too */
+    IOChannel *file;           /* [i] mapped-ram: where pages are, borrowed; NULL: in the stream */
     enum { MULTIFD_MARK_UNKNOWN, MULTIFD_MARK_FLUSH, MULTIFD_MARK_EOS } mark; /* [i] */
     bool touch_zero;           /* [c] postcopy-ram: a zero page must become present as well */
     Pagemap untouched;         /* [i] of a run of zero pages; empty when anything else came */

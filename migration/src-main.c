@@ -17,6 +17,7 @@
 #include "cpr.h"
 #include "globalstate.h"
 #include "hw/core/machine.h"
+#include "mapped-ram.h"
 #include "monitor/monitor.h"
 #include "multifd/multifd.h"
 #include "postcopy-ram/postcopy.h"
@@ -97,6 +98,9 @@ bool src_connect(Migration *m, Error **errp)
     io_channel_set_send_buffer(ioc, SEND_BUFFER);
     migration_set_channel(m, ioc);
     m->out = stream_new_output(ioc);
+    if (!mapped_open(m, ioc, errp)) {
+        return false;
+    }
     /* By the old rules the destination answers once, by the new ones only if a device asks. */
     stat_set(m->acks_missing, m->config->cap[MIG_CAP_SWITCHOVER_ACK] &&
                               m->config->switchover_ack_legacy);
@@ -389,7 +393,7 @@ static bool hear_and_close(Migration *m, Error **errp)
     } else if (m->multifd_send && !multifd_send_finish(m->multifd_send, errp)) {
         return false;
     }
-    return stream_close(m->out, errp);
+    return mapped_close(m, errp) && stream_close(m->out, errp);
 }
 
 static bool complete_precopy(Migration *m, Error **errp)
@@ -504,6 +508,7 @@ static void end_badly(Migration *m, Error *err)
     if (m->multifd_send) {
         multifd_send_finish(m->multifd_send, NULL); /* its threads read what is freed below */
     }
+    mapped_close(m, NULL);
     if (m->out) {
         stream_close(m->out, NULL);
     }

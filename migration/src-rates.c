@@ -24,7 +24,8 @@
 /* By all channels. */
 static uint64_t sent_bytes(const Migration *m)
 {
-    return stream_bytes(m->out) + stat_get(m->stats.multifd_bytes);
+    return stream_bytes(m->out) + stat_get(m->stats.multifd_bytes) +
+           stat_get(m->stats.mapped_bytes);
 }
 
 void rates_account(Migration *m)

@@ -23,6 +23,7 @@ typedef struct MigStats {
     uint64_t xbzrle_cache_size;    /* bytes, as last looked at */
     uint64_t xbzrle_bytes, xbzrle_pages, xbzrle_cache_miss, xbzrle_overflow;
     uint64_t multifd_bytes;        /* of the three classes: sent on multifd channels */
+    uint64_t mapped_bytes;         /* the same: put into the file beside the stream (mapped-ram) */
     uint64_t postcopy_requests;    /* return-path thread */
     /* times, host_clock_ms() */
     int64_t start_ms, setup_end_ms, stop_ms, end_ms; /* 0: not reached yet */

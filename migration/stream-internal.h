@@ -77,6 +77,13 @@ const uint8_t *stream_buffered_data(const Stream *s, size_t *ret_len);
  */
 bool stream_more(Stream *s);
 
+/*
+ * Over a file (a seekable channel): the position in it of the next byte, and going on at
+ * another one.  False, and the stream has failed, when that is not possible.
+ */
+bool stream_tell(Stream *s, uint64_t *ret_pos);
+bool stream_seek(Stream *s, uint64_t pos);
+
 /* Any thread: make blocked and later IO on the stream fail. */
 void stream_shutdown(Stream *s);
 /*

@@ -37,6 +37,7 @@ struct Stream {
     int error;      /* atomic; 0 or negative errno, set once under error_lock */
     char *message;  /* error_lock */
     uint64_t bytes; /* atomic; written by the owner only */
+    uint64_t skipped; /* atomic; by seeks, modulo 2^64 */
 
     /* Output. */
     struct iovec *iov;
@@ -167,7 +168,7 @@ uint64_t stream_bytes(const Stream *s)
 
 uint64_t stream_offset(const Stream *s)
 {
-    return stream_bytes(s);
+    return stream_bytes(s) + __atomic_load_n(&s->skipped, __ATOMIC_RELAXED);
 }
 
 static void count_bytes(Stream *s, uint64_t n)
@@ -667,6 +668,51 @@ void stream_unget(Stream *s, const void *buf, size_t len)
         memcpy(s->in + s->in_pos, buf, len);
     }
     __atomic_store_n(&s->bytes, s->bytes - len, __ATOMIC_RELAXED);
+}
+
+/* Positions. */
+
+bool stream_tell(Stream *s, uint64_t *ret_pos)
+{
+    Error *err = NULL;
+    int64_t pos;
+
+    if (!stream_ok(s)) {
+        return false;
+    }
+    g_assert(s->ioc);
+    pos = io_channel_seek(s->ioc, 0, SEEK_CUR, &err);
+    if (pos < 0) {
+        stream_error_take(s, -EIO, err);
+        return false;
+    }
+    *ret_pos = pos + s->queued - (s->output ? 0 : stream_buffered(s));
+    return true;
+}
+
+bool stream_seek(Stream *s, uint64_t pos)
+{
+    Error *err = NULL;
+    uint64_t now;
+
+    if (!stream_tell(s, &now) || (s->output && !stream_flush(s))) {
+        return false;
+    }
+    __atomic_store_n(&s->skipped, s->skipped + (pos - now), __ATOMIC_RELAXED);
+    if (pos >= now && pos - now <= stream_buffered(s)) {
+        s->in_pos += pos - now;
+        return true;
+    }
+    s->in_pos = s->in_len = 0;
+    s->in_ended = false;
+    if (pos > INT64_MAX || io_channel_seek(s->ioc, pos, SEEK_SET, &err) < 0) {
+        if (!err) {
+            error_setg(&err, "there is no position %" PRIu64, pos);
+        }
+        stream_error_take(s, -EIO, err);
+        return false;
+    }
+    return true;
 }
 
 /* Rate limit. */

@@ -320,6 +320,45 @@ bool wire_rp_req_pages_decode(WireRpMessage message, const uint8_t *payload, siz
     return true;
 }
 
+/* mapped-ram. */
+
+WireMapped wire_mapped_layout(uint64_t at, uint64_t pages)
+{
+    uint64_t bitmap = at + WIRE_MAPPED_HEADER_LEN;
+
+    return (WireMapped){
+        .bitmap_offset = bitmap,
+        .pages_offset = ROUND_UP(bitmap + wire_mapped_bitmap_bytes(pages), WIRE_MAPPED_ALIGN),
+    };
+}
+
+void wire_mapped_encode(uint8_t ret_buf[WIRE_MAPPED_HEADER_LEN], const WireMapped *h)
+{
+    wire_put_be32(ret_buf, WIRE_MAPPED_VERSION);
+    wire_put_be64(ret_buf + 4, WIRE_MAPPED_PAGE_SIZE);
+    wire_put_be64(ret_buf + 12, h->bitmap_offset);
+    wire_put_be64(ret_buf + 20, h->pages_offset);
+}
+
+bool wire_mapped_decode(const uint8_t buf[WIRE_MAPPED_HEADER_LEN], WireMapped *ret_h, Error **errp)
+{
+    uint32_t version = wire_get_be32(buf);
+    uint64_t page_size = wire_get_be64(buf + 4);
+
+    if (version > WIRE_MAPPED_VERSION) {
+        error_setg(errp, "version %u is not supported; %d is", version, WIRE_MAPPED_VERSION);
+        return false;
+    }
+    if (page_size != WIRE_MAPPED_PAGE_SIZE) {
+        error_setg(errp, "pages have %" PRIu64 " bytes in the file and %d here", page_size,
+                   WIRE_MAPPED_PAGE_SIZE);
+        return false;
+    }
+    ret_h->bitmap_offset = wire_get_be64(buf + 12);
+    ret_h->pages_offset = wire_get_be64(buf + 20);
+    return true;
+}
+
 /* RAM records. */
 
 char *wire_ram_flags_str(unsigned flags)

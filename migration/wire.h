@@ -130,6 +130,12 @@ enum {
 #define WIRE_RAM_VERSION 4
 #define WIRE_XBZRLE_ENCODING 1
 
+/* mapped-ram: a header behind each entry of the block list, and where pages begin in the file. */
+#define WIRE_MAPPED_HEADER_LEN 28
+#define WIRE_MAPPED_VERSION 1
+#define WIRE_MAPPED_ALIGN 0x100000ULL
+#define WIRE_MAPPED_PAGE_SIZE 4096
+
 /* multifd. */
 #define WIRE_MULTIFD_MAGIC 0x11223344U
 #define WIRE_MULTIFD_VERSION 1U
@@ -258,6 +264,23 @@ static inline uint64_t wire_recv_bitmap_bytes(uint64_t pages)
 {
     return ((pages + 7) / 8 + 7) & ~7ULL;
 }
+
+/*
+ * mapped-ram: where a block's bitmap and pages are, as positions in the file; both 0: the block
+ * is not in it.  The bitmap has little-endian words of 64 bits, 1: the page is in the file.
+ */
+typedef struct WireMapped {
+    uint64_t bitmap_offset, pages_offset;
+} WireMapped;
+static inline uint64_t wire_mapped_bitmap_bytes(uint64_t pages)
+{
+    return (pages + 63) / 64 * 8;
+}
+/* For a block of so many target pages whose header begins at position at of the file. */
+WireMapped wire_mapped_layout(uint64_t at, uint64_t pages);
+void wire_mapped_encode(uint8_t ret_buf[WIRE_MAPPED_HEADER_LEN], const WireMapped *h);
+/* Version and page size; what the positions mean is the caller's to check. */
+bool wire_mapped_decode(const uint8_t buf[WIRE_MAPPED_HEADER_LEN], WireMapped *ret_h, Error **errp);
 
 /*
  * RAM record word: position in the upper bits, flags in the lower twelve.

@@ -277,28 +277,46 @@ GPtrArray *qmp_query_fdsets(Error **errp)
     return list;
 }
 
+/*
+ * How well a descriptor of a set serves who opens with these flags: 0, not at all.  One with
+ * O_DIRECT is for those who ask for it; others take it only when there is no better one.
+ */
+static int fdset_fd_fits(int fd, int flags)
+{
+    int have = fcntl(fd, F_GETFL);
+
+    if (have < 0 || ((have & O_ACCMODE) != (flags & O_ACCMODE) && (have & O_ACCMODE) != O_RDWR) ||
+        (flags & O_DIRECT && !(have & O_DIRECT))) {
+        return 0;
+    }
+    return 1 + 2 * ((have & O_DIRECT) == (flags & O_DIRECT)) +
+           ((have & O_ACCMODE) == (flags & O_ACCMODE));
+}
+
 int monitor_fdset_dup(int64_t fdset_id, int flags, Error **errp)
 {
-    int fd = -1;
-    bool mismatch = false;
+    int fd = -1, best = 0;
+    bool any = false;
 
     g_mutex_lock(&lock);
     Fdset *s = fdset_find(fdset_id);
-    for (guint i = 0; s && i < s->fds->len && fd < 0; i++) {
+    for (guint i = 0; s && i < s->fds->len; i++) {
         FdsetFd *f = g_ptr_array_index(s->fds, i);
-        int have = fcntl(f->fd, F_GETFL);
-        if (have >= 0 && (have & O_ACCMODE) == (flags & O_ACCMODE)) {
-            fd = fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
-        } else {
-            mismatch = true;
+        int fits = fdset_fd_fits(f->fd, flags);
+
+        any = true;
+        if (fits > best) {
+            best = fits;
+            fd = f->fd;
         }
     }
+    fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
     g_mutex_unlock(&lock);
-    if (fd < 0) {
-        error_setg(errp, mismatch ? "file descriptor set %" G_GINT64_FORMAT
-                                    " has no descriptor with that access mode"
-                                  : "there is no file descriptor in set %" G_GINT64_FORMAT,
-                   fdset_id);
+    if (fd < 0 && any) {
+        error_setg(errp, "file descriptor set %" G_GINT64_FORMAT " has no descriptor with that "
+                   "access mode%s", fdset_id, flags & O_DIRECT ? " and O_DIRECT" : "");
+    } else if (fd < 0) {
+        error_setg(errp, "there is no file descriptor in set %" G_GINT64_FORMAT, fdset_id);
     }
     return fd;
 }

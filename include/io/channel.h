@@ -1,8 +1,9 @@
 /*
  * Byte channels: one vtable over sockets, pipes, files, commands and memory.
  *
- * A channel has one reader and one writer at a time; io_channel_shutdown() may be
- * called from any thread at any time and makes blocked calls return.
+ * A channel has one reader and one writer at a time, and any number of users of its positions
+ * (pread, pwrite) beside them; io_channel_shutdown() may be called from any thread at any time
+ * and makes blocked calls return.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -92,6 +93,10 @@ int64_t io_channel_seek(IOChannel *ioc, int64_t offset, int whence, Error **errp
 ssize_t io_channel_pread(IOChannel *ioc, void *buf, size_t len, uint64_t offset, Error **errp);
 ssize_t io_channel_pwrite(IOChannel *ioc, const void *buf, size_t len, uint64_t offset,
                           Error **errp);
+/* All bytes or failure.  Any number of threads at once. */
+bool io_channel_pread_all(IOChannel *ioc, void *buf, size_t len, uint64_t offset, Error **errp);
+bool io_channel_pwrite_all(IOChannel *ioc, const void *buf, size_t len, uint64_t offset,
+                           Error **errp);
 /*
  * Wait until a read would not block (true) or until timeout_ms (-1: no limit) is over
  * (false).  Channels without a descriptor are always ready.

@@ -41,7 +41,7 @@ void stream_skip(Stream *s, size_t len);
 
 /* 0 or a negative errno; *errp gets a copy of the message with the offset in it. */
 int stream_error(Stream *s, Error **errp);
-/* Bytes put or got so far: the offset in error messages. */
+/* Bytes put or got so far, with those that a seek has passed: the offset in error messages. */
 uint64_t stream_offset(const Stream *s);
 
 #endif

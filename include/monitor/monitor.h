@@ -32,7 +32,10 @@ int monitor_take_fd(const char *name, Error **errp);
 int monitor_fd_param(const char *str, Error **errp);
 /* Put fd into a set, which is made if need be (id < 0: a new one); the set's id.  Takes fd. */
 int64_t monitor_fdset_add(int fd, int64_t id, const char *opaque);
-/* /dev/fdset/N of add-fd: duplicate of an fd with matching access mode, or -1. */
+/*
+ * /dev/fdset/N of add-fd: duplicate of the fd that fits these flags best (access mode, O_DIRECT),
+ * or -1.
+ */
 int monitor_fdset_dup(int64_t fdset_id, int flags, Error **errp);
 /* open(2) that understands /dev/fdset/N; -1 with errp set. */
 int ferry_open(const char *path, int flags, int mode, Error **errp);

@@ -15,6 +15,7 @@
 #include "migration/channel.h"
 #include "migration/config.h"
 #include "migration/journey.h"
+#include "migration/mapped-ram.h"
 #include "migration/multifd/codec.h"
 #include "migration/multifd/multifd.h"
 #include "migration/pagemap.h"
@@ -41,8 +42,11 @@ typedef struct SendChannel {
     unsigned syncs;           /* [Q] SYNC packets that are due, one a mark */
 } SendChannel;
 
+typedef struct SendForm SendForm;
+
 struct MultifdSend {
     Migration *m;             /* [c] */
+    const SendForm *form;     /* [c] */
     const MultifdCodec *codec; /* [c] */
     MultifdZero zero;         /* what the channels do with zero pages; [c] from the first on */
     unsigned n;               /* [c] channels */
@@ -62,6 +66,14 @@ struct MultifdSend {
     bool finish;              /* [Q] end when there is nothing to do */
     bool quit;                /* [Q] end at once */
     bool closed;              /* [Q] the descriptors are gone */
+};
+
+/* How batches leave: as packets on a connection of the channel's own, or into a file. */
+struct SendForm {
+    bool (*connect)(SendChannel *c, Error **errp); /* migration thread; NULL: nothing to do */
+    bool (*greet)(SendChannel *c, Error **errp);   /* NULL: nothing to say */
+    bool (*send)(SendChannel *c, const Batch *batch, uint64_t num, Error **errp);
+    bool (*sync)(SendChannel *c, uint64_t num, Error **errp); /* NULL: there are no marks */
 };
 
 /* ---- a channel's thread ---- */
@@ -189,6 +201,30 @@ static bool channel_send(SendChannel *c, const Batch *batch, uint64_t num, Error
     return channel_write(c, iov, 1 + n, errp);
 }
 
+/*
+ * mapped-ram: each page to its place in the file.  Runs of neighbours go together; the order of
+ * h->offset is that of the batch.
+ */
+static bool channel_store(SendChannel *c, const Batch *batch, uint64_t num, Error **errp)
+{
+    MultifdHeader *h = &c->header;
+
+    sort_pages(c->ms, batch, h);
+    for (uint32_t i = 0, n; i < h->normal; i += n) {
+        for (n = 1; i + n < h->normal &&
+                    h->offset[i + n] == h->offset[i] + n * TARGET_PAGE_SIZE; n++) {
+        }
+        if (!mapped_save_pages(c->ms->m, batch->b, h->offset[i] >> TARGET_PAGE_BITS, n, errp)) {
+            return false;
+        }
+        stat_add(c->ms->bytes, n * TARGET_PAGE_SIZE);
+    }
+    for (uint32_t i = 0; i < h->zero; i++) {
+        mapped_save_zero(batch->b, h->offset[h->normal + i] >> TARGET_PAGE_BITS, 1);
+    }
+    return true;
+}
+
 /* Wait for something to do: a batch, or NULL and *ret_sync; false: end. */
 static bool channel_next(SendChannel *c, Batch **ret_batch, bool *ret_sync, uint64_t *ret_num)
 {
@@ -246,12 +282,13 @@ static void *channel_main(void *opaque)
 {
     SendChannel *c = opaque;
     Error *err = NULL;
-    bool sync, good = channel_greet(c, &err);
+    const SendForm *form = c->ms->form;
+    bool sync, good = !form->greet || form->greet(c, &err);
     uint64_t num;
     Batch *batch;
 
     while (good && channel_next(c, &batch, &sync, &num)) {
-        good = sync ? channel_sync(c, num, &err) : channel_send(c, batch, num, &err);
+        good = sync ? form->sync(c, num, &err) : form->send(c, batch, num, &err);
         channel_did(c, batch);
     }
     if (err) {
@@ -262,47 +299,12 @@ static void *channel_main(void *opaque)
 
 /* ---- the migration thread ---- */
 
-MultifdSend *multifd_send_new(Migration *m)
+static bool channel_connect(SendChannel *c, Error **errp)
 {
-    MultifdSend *ms = g_new0(MultifdSend, 1);
-    unsigned n_batches;
-
-    ms->m = m;
-    ms->codec = multifd_codec(m->config->multifd_compression);
-    ms->n = m->config->multifd_channels;
-    ms->zero = !m->detect_zero &&
-                       m->config->zero_page_detection == MIG_ZERO_DETECTION_MULTIFD
-                   ? MULTIFD_ZERO_FIRST
-                   : MULTIFD_ZERO_NEVER;
-    ms->channels = g_new0(SendChannel, ms->n);
-    n_batches = 2 * ms->n + 1;
-    ms->batches = g_new0(Batch, n_batches);
-    g_mutex_init(&ms->lock);
-    g_cond_init(&ms->work);
-    g_cond_init(&ms->done);
-    for (unsigned i = 0; i < n_batches; i++) {
-        g_queue_push_tail(&ms->free, &ms->batches[i]);
-    }
-    return ms;
-}
-
-void multifd_send_set_zero(MultifdSend *ms, MultifdZero zero)
-{
-    g_mutex_lock(&ms->lock);
-    if (ms->zero != MULTIFD_ZERO_NEVER) {
-        ms->zero = zero;
-    }
-    g_mutex_unlock(&ms->lock);
-}
-
-static bool connect_channel(MultifdSend *ms, unsigned id, Error **errp)
-{
-    SendChannel *c = &ms->channels[id];
-    g_autofree char *name = g_strdup_printf("multifd-%u", id);
+    MultifdSend *ms = c->ms;
+    g_autofree char *name = g_strdup_printf("multifd-%u", c->id);
     bool quit;
 
-    c->ms = ms;
-    c->id = id;
     if (ms->codec->encoder_new) {
         c->codec = ms->codec->encoder_new(multifd_codec_level(ms->m->config), errp);
         if (!c->codec) {
@@ -326,6 +328,51 @@ static bool connect_channel(MultifdSend *ms, unsigned id, Error **errp)
     return !quit;
 }
 
+static const SendForm packets = {
+    .connect = channel_connect, .greet = channel_greet, .send = channel_send, .sync = channel_sync,
+};
+static const SendForm into_file = { .send = channel_store };
+
+/* In a file every zero page is known as one; a destination may have to be asked first. */
+static MultifdZero zero_pages(const Migration *m)
+{
+    if (m->detect_zero || m->config->zero_page_detection != MIG_ZERO_DETECTION_MULTIFD) {
+        return MULTIFD_ZERO_NEVER;
+    }
+    return m->pages_channel ? MULTIFD_ZERO_ALWAYS : MULTIFD_ZERO_FIRST;
+}
+
+MultifdSend *multifd_send_new(Migration *m)
+{
+    MultifdSend *ms = g_new0(MultifdSend, 1);
+    unsigned n_batches;
+
+    ms->m = m;
+    ms->form = m->pages_channel ? &into_file : &packets;
+    ms->codec = multifd_codec(m->config->multifd_compression);
+    ms->n = m->config->multifd_channels;
+    ms->zero = zero_pages(m);
+    ms->channels = g_new0(SendChannel, ms->n);
+    n_batches = 2 * ms->n + 1;
+    ms->batches = g_new0(Batch, n_batches);
+    g_mutex_init(&ms->lock);
+    g_cond_init(&ms->work);
+    g_cond_init(&ms->done);
+    for (unsigned i = 0; i < n_batches; i++) {
+        g_queue_push_tail(&ms->free, &ms->batches[i]);
+    }
+    return ms;
+}
+
+void multifd_send_set_zero(MultifdSend *ms, MultifdZero zero)
+{
+    g_mutex_lock(&ms->lock);
+    if (ms->zero != MULTIFD_ZERO_NEVER) {
+        ms->zero = zero;
+    }
+    g_mutex_unlock(&ms->lock);
+}
+
 /*
  * Each says who it is before the next one is made: until it has, an old destination's main loop
  * waits for that, and with TLS the next handshake with it.
@@ -334,8 +381,11 @@ bool multifd_send_connect(MultifdSend *ms, Error **errp)
 {
     for (unsigned i = 0; i < ms->n; i++) {
         g_autofree char *name = g_strdup_printf("mig/src/send_%u", i);
+        SendChannel *c = &ms->channels[i];
 
-        if (!connect_channel(ms, i, errp)) {
+        c->ms = ms;
+        c->id = i;
+        if (ms->form->connect && !ms->form->connect(c, errp)) {
             error_prefix(errp, "multifd channel %u: ", i);
             return false;
         }
@@ -418,7 +468,7 @@ bool multifd_send_sync(MultifdSend *ms, Error **errp)
 
     g_mutex_lock(&ms->lock);
     good = drain(ms, errp);
-    for (unsigned i = 0; good && i < ms->n; i++) {
+    for (unsigned i = 0; good && ms->form->sync && i < ms->n; i++) {
         ms->channels[i].syncs++;
     }
     g_cond_broadcast(&ms->work);

@@ -56,7 +56,7 @@ static void test_capabilities(void)
         MIG_CAP_XBZRLE,
         MIG_CAP_AUTO_CONVERGE, MIG_CAP_SWITCHOVER_ACK, MIG_CAP_DIRTY_LIMIT,
         MIG_CAP_BACKGROUND_SNAPSHOT,
-        MIG_CAP_POSTCOPY_PREEMPT,
+        MIG_CAP_POSTCOPY_PREEMPT, MIG_CAP_MAPPED_RAM,
     };
     uint64_t working = 0;
 
@@ -128,6 +128,13 @@ static void test_conflicts(void)
 
     assert_refused(caps(s, false, { MIG_CAP_DIRTY_LIMIT, true }, { MIG_CAP_AUTO_CONVERGE, true }),
                    "'dirty-limit' and 'auto-converge' cannot be on together");
+
+    assert_refused(caps(s, false, { MIG_CAP_MAPPED_RAM, true }, { MIG_CAP_XBZRLE, true }),
+                   "'mapped-ram' and 'xbzrle' cannot be on together");
+    assert_refused(caps(s, false, { MIG_CAP_MAPPED_RAM, true }, { MIG_CAP_POSTCOPY_RAM, true }),
+                   "'mapped-ram' and 'postcopy-ram' cannot be on together");
+    assert_ok(caps(s, false, { MIG_CAP_MAPPED_RAM, true }, { MIG_CAP_MULTIFD, true },
+                   { MIG_CAP_POSTCOPY_RAM, false }));
 
     assert_refused(params(s, false, { .param = MIG_PARAM_MAX_CPU_THROTTLE, .num = 10 }),
                    "must not be below 'cpu-throttle-initial' (20)");
@@ -230,7 +237,7 @@ static void test_special(void)
     g_assert_cmpstr(mig_settings_get(s)->cpr_exec_command[1], ==, "me");
     assert_refused(params(s, true, { .param = MIG_PARAM_MODE, .num = MIG_MODE_NORMAL }),
                    "in progress: parameter 'mode'");
-    assert_refused(params(s, false, { .param = MIG_PARAM_DIRECT_IO, .num = 1 }), "direct-io");
+    assert_ok(params(s, false, { .param = MIG_PARAM_DIRECT_IO, .num = 1 }));
     assert_ok(params(s, false, { .param = MIG_PARAM_TLS_CREDS, .str = "tls0" },
                      { .param = MIG_PARAM_TLS_AUTHZ, .str = "authz0" }));
     /* What libvirt sets in every migration. */
