@@ -7,6 +7,8 @@ dicts and lists.  The layout is described in docs/wire-format.md.
 """
 import gzip
 import json
+import mmap
+import os
 import struct
 
 MAGIC = 0x5145564D
@@ -20,6 +22,7 @@ RETURN_PATH = {1: 'SHUT', 2: 'PONG', 3: 'REQ_PAGES_ID', 4: 'REQ_PAGES', 5: 'RECV
                6: 'RESUME_ACK', 7: 'SWITCHOVER_ACK'}
 ZERO, MEM_SIZE, PAGE, EOS, CONTINUE, XBZRLE, FLUSH = 2, 4, 8, 0x10, 0x20, 0x40, 0x200
 PAGE_SIZE = 4096
+MAP_FROM = 16 << 20
 BITMAP_END = 0x0123456789abcdef
 
 
@@ -86,6 +89,7 @@ class Ram:
                 entry['gpa'] = r.u64()
             if self.mapped_ram:
                 entry['mapped_ram'] = self.mapped_header(r, length)
+                self.block(name)['pages'] += entry['mapped_ram'].get('pages', 0)
             self.block(name)['used_length'] = length
             listed.append(entry)
             total -= length
@@ -96,9 +100,15 @@ class Ram:
              'pages_offset': r.u64()}
         if h['bitmap_offset']:
             size = (length // PAGE_SIZE + 63) // 64 * 8
-            at = h['bitmap_offset'] - r.base
+            at, end = h['bitmap_offset'] - r.base, h['pages_offset'] + length - r.base
+            if at < r.pos or at + size > len(r.data) or end > len(r.data):
+                raise StreamError(f'offset {r.offset():#x}: bitmap at {h["bitmap_offset"]:#x} and pages at '
+                                  f'{h["pages_offset"]:#x} are not in the file')
             h['pages'] = sum(bin(b).count('1') for b in r.data[at:at + size])
-            r.pos = h['pages_offset'] + length - r.base
+            if self.want_pages:
+                bits = r.data[at:at + size]
+                h['present'] = [i * PAGE_SIZE for i in range(length // PAGE_SIZE) if bits[i // 8] >> i % 8 & 1]
+            r.pos = end
         return h
 
     def name_of(self, r, flags):
@@ -198,8 +208,9 @@ def find_description(data):
 
 
 class MainStream:
-    def __init__(self, data, description=None, want_pages=False):
+    def __init__(self, data, description=None, want_pages=False, start=0):
         self.r = Reader(data)
+        self.r.pos = start
         self.desc = description or find_description(data) or {}
         self.by_id = {(d['name'], d['instance_id']): d for d in self.desc.get('devices', [])}
         self.sections, self.ram = {}, Ram(want_pages)
@@ -379,8 +390,8 @@ def parse_preempt(data, want_pages):
     return {'kind': 'preempt', 'records': out, 'ram': ram.blocks}
 
 
-def kind_of(data):
-    head = data[:8]
+def kind_of(data, start=0):
+    head = data[start:start + 8]
     if len(head) >= 4 and struct.unpack('>I', head[:4])[0] == MAGIC:
         return 'main'
     if len(head) >= 4 and struct.unpack('>I', head[:4])[0] == MULTIFD_MAGIC:
@@ -394,12 +405,13 @@ def kind_of(data):
     return 'preempt'
 
 
-def parse(data, kind=None, description=None, want_pages=False):
-    kind = kind or kind_of(data)
-    if not data:
+def parse(data, kind=None, description=None, want_pages=False, start=0):
+    """What begins at start; only a main stream may be somewhere in a file."""
+    kind = kind or kind_of(data, start)
+    if len(data) <= start:
         return {'kind': 'empty'}
     if kind in ('main', 'recovery'):
-        s = MainStream(data, description, want_pages)
+        s = MainStream(data, description, want_pages, start)
         if kind == 'recovery':
             s.sections.update({i: {'name': 'ram', 'instance_id': 0} for i in range(64)})
         return s.parse()
@@ -412,5 +424,10 @@ def parse(data, kind=None, description=None, want_pages=False):
 
 def read_file(path):
     with open(path, 'rb') as f:
-        data = f.read()
-    return gzip.decompress(data) if data[:2] == b'\x1f\x8b' else data
+        if f.read(2) == b'\x1f\x8b':
+            f.seek(0)
+            return gzip.decompress(f.read())
+        if os.fstat(f.fileno()).st_size >= MAP_FROM:
+            return mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+        f.seek(0)
+        return f.read()

@@ -108,8 +108,16 @@ static void snapshot(GuestVm *from, GuestVm *to)
     g_unlink(path);
 }
 
+/* By way of a file that pages have places in. */
+static void mapped_file(GuestVm *from, GuestVm *to)
+{
+    mig_set_caps(from, "mapped-ram", "multifd", NULL);
+    mig_set_caps(to, "mapped-ram", "multifd", NULL);
+    mig_precopy(from, to, MIG_FILE, false);
+}
+
 /* One more for each: an incomplete page is put together apart. */
-static void test_huge(const void *postcopy)
+static void test_huge(const void *postcopy) /* or another way; NULL: precopy */
 {
     bool private = postcopy && !strcmp(postcopy, "private-snapshot");
     GuestConfig config = { .accel = qtest_have_kvm() ? "kvm" : "interp", .mib = MIB,
@@ -128,6 +136,8 @@ static void test_huge(const void *postcopy)
     to = guest_start_incoming(&config);
     if (postcopy && strstr(postcopy, "snapshot")) {
         snapshot(from, to);
+    } else if (postcopy && !strcmp(postcopy, "mapped-ram")) {
+        mapped_file(from, to);
     } else if (postcopy && strcmp(postcopy, "postcopy")) {
         broken_postcopy(from, to, !strcmp(postcopy, "preempt"));
     } else if (postcopy) {
@@ -190,6 +200,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_data_func("/hugetlb/precopy", NULL, test_huge);
+    g_test_add_data_func("/hugetlb/mapped-ram", "mapped-ram", test_huge);
     g_test_add_data_func("/hugetlb/postcopy", "postcopy", test_huge);
     g_test_add_data_func("/hugetlb/postcopy/recover", "recover", test_huge);
     g_test_add_data_func("/hugetlb/postcopy/preempt-recover", "preempt", test_huge);

@@ -405,6 +405,34 @@ static void test_recorded(void)
     remove_dir(dir);
 }
 
+/* scripts/analyze-stream reads what was saved, wherever it is in the file, cut or not. */
+static void test_analyze(void)
+{
+    g_autofree char *tool = g_build_filename(g_getenv("FERRY_TEST_DATA"), "..", "..", "scripts",
+                                             "analyze-stream", NULL);
+    FilePair p = file_pair_source("none", MIB, "");
+    g_autofree char *path = file_pair_path(&p, "saved"), *out = NULL, *err = NULL, *pages = NULL;
+    char *argv[] = { tool, (char *)"--offset", (char *)"5000", path, NULL };
+    const Case c = { .kind = AT_OFFSET };
+    int status;
+
+    set_up(p.from, &c);
+    qtest_qmp_ok(p.from, "migrate", "{'uri': 'file:%s,offset=5000'}", path);
+    g_autoptr(JsonObject) info = mig_wait(p.from, "completed");
+    pages = g_strdup_printf("'pages': %" PRId64 "}",
+                            json_object_get_int_member(json_object_get_object_member(info, "ram"),
+                                                       "normal"));
+    g_assert_true(g_spawn_sync(NULL, argv, NULL, 0, NULL, NULL, &out, NULL, &status, NULL));
+    g_assert_cmpint(status, ==, 0);
+    g_assert_nonnull(strstr(out, pages));
+    g_assert_nonnull(strstr(out, "VMDESCRIPTION"));
+    g_assert_cmpint(truncate(path, 3 << 20), ==, 0);
+    g_assert_true(g_spawn_sync(NULL, argv, NULL, 0, NULL, NULL, NULL, &err, &status, NULL));
+    g_assert_cmpint(status, !=, 0);
+    g_assert_nonnull(strstr(err, "are not in the file"));
+    file_pair_free(&p);
+}
+
 /* Every so often a cut; each in a process of its own that ends with one line. */
 static void test_cuts(void)
 {
@@ -427,7 +455,8 @@ static void test_cuts(void)
                                   "memory-backend-ram,id=m,size=1M -m 1M -display none "
                                   "-accel qtest -global migration.mapped-ram=on "
                                   "-incoming file:%s", path), ==, 1);
-        if (!strstr(err, "offset") || (cut > 120 && cut < 2 << 20 && !strstr(err, "RAM block 'm'"))) {
+        if (!strstr(err, "offset") ||
+            (cut > 120 && cut < 2 << 20 && !strstr(err, "RAM block 'm'"))) {
             g_error("cut at %zu: %s", cut, err);
         }
     }
@@ -681,7 +710,8 @@ static void add_guests(void)
           { "kvm", false, { .kind = STRUCTURED, .channels = 2, .direct = true } } },
         { "interp/live", { "interp", true, { .kind = BY_FD, .channels = 2 } } },
         { "interp/live/direct-io", { "interp", true, { .direct = true } } },
-        { "interp/stopped", { "interp", false, { .kind = BY_SET, .channels = 2, .direct = true } } },
+        { "interp/stopped",
+          { "interp", false, { .kind = BY_SET, .channels = 2, .direct = true } } },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(guests); i++) {
@@ -702,6 +732,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/mapped-ram/broken-file/plain", GUINT_TO_POINTER(0), test_broken_file);
     g_test_add_data_func("/mapped-ram/broken-file/multifd", GUINT_TO_POINTER(2), test_broken_file);
     g_test_add_func("/mapped-ram/recorded", test_recorded);
+    g_test_add_func("/mapped-ram/analyze", test_analyze);
     g_test_add_func("/mapped-ram/cuts", test_cuts);
     g_test_add_data_func("/mapped-ram/one-side/sender", "on", test_one_side);
     g_test_add_data_func("/mapped-ram/one-side/receiver", NULL, test_one_side);

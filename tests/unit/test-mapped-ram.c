@@ -345,7 +345,8 @@ static void test_hostile(void)
     int fd = save();
     Fixture f;
 
-    with_bytes(fd, HEADER, 2, 4, "'main' (its mapped-ram header is at file offset 0x1c): version 2");
+    with_bytes(fd, HEADER, 2, 4,
+               "'main' (its mapped-ram header is at file offset 0x1c): version 2");
     with_bytes(fd, HEADER + 4, 8192, 8, "8192");
     for (uint64_t bad = 0; bad < HEADER + 28; bad += 13) {
         with_bytes(fd, HEADER + 12, bad, 8, "bitmap cannot be at");
