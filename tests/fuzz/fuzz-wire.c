@@ -93,11 +93,23 @@ static void req_pages(FuzzInput *in, WireRpMessage message)
     g_assert(!memcmp(again + WIRE_RP_HEADER_LEN, in->data, in->len));
 }
 
+static void mapped(FuzzInput *in)
+{
+    uint8_t again[WIRE_MAPPED_HEADER_LEN];
+    WireMapped h;
+
+    if (in->len == sizeof(again) && wire_mapped_decode(in->data, &h, NULL)) {
+        wire_mapped_encode(again, &h);
+        /* Version 0 is taken, 1 is written. */
+        g_assert(!memcmp(again + 4, in->data + 4, sizeof(again) - 4));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     FuzzInput in = { data, size };
 
-    switch (fuzz_take_u8(&in) % 7) {
+    switch (fuzz_take_u8(&in) % 8) {
     case 0:
         file_header(&in);
         break;
@@ -115,6 +127,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 5:
         req_pages(&in, WIRE_RP_REQ_PAGES);
+        break;
+    case 6:
+        mapped(&in);
         break;
     default:
         req_pages(&in, WIRE_RP_REQ_PAGES_ID);

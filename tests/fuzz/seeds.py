@@ -47,6 +47,8 @@ TIMER = section(4, 0, be64(0) * 2 + be64(1 << 40), 'timer', 0, 2)
 GLOBAL = section(4, 3, be32(8) + b'running\0'.ljust(100, b'\0'), 'globalstate', 0, 1)
 DESCRIPTION = b'\x06' + be32(2) + b'{}'
 PRECOPY = HEADER + START + PAGES + END + TIMER + GLOBAL + b'\0' + DESCRIPTION
+CAPS = b'\5' + str8('configuration/capabilities') + be32(1) + be32(1) + str8('mapped-ram')
+MAPPED = be32(1) + be64(PAGE) + be64(129) + be64(RAM)
 TALK = command(1) + command(2, be32(1))
 ADVISE = command(3, be64(PAGE) * 2)
 DISCARD = command(6, b'\0' + str8('ram') + b'\0' + be64(0x4000) + be64(0x2000))
@@ -70,7 +72,8 @@ def wire():
     yield b'\3' + DISCARD[5:]
     yield b'\4' + str8('ram')
     yield b'\5' + be64(0x5000) + be32(PAGE)
-    yield b'\6' + be64(0x5000) + be32(PAGE) + str8('pc.ram')
+    yield b'\7' + be64(0x5000) + be32(PAGE) + str8('pc.ram')
+    yield b'\6' + MAPPED
 
 
 def stream_load():
@@ -83,6 +86,18 @@ def stream_load():
         yield data[:4096]
     for data in captured('.bin'):
         yield data[:2048]
+
+
+def mapped_ram():
+    """Front and rest of a file whose block's pages end at 2 MiB."""
+    front = HEADER + CAPS + START[:17] + be64(RAM | 4) + str8('ram') + be64(RAM)
+    rest = be64(0x10) + START[-5:] + section(3, 1, be64(0x10)) + TIMER + GLOBAL + b'\0' + DESCRIPTION
+    for bitmap in (bytes(32), b'\xff' * 32, b'\x55\0' * 16):
+        whole = front + MAPPED + bitmap
+        yield struct.pack('>H', len(whole)) + whole + rest
+    for at, pages in ((0, RAM), (129, RAM + 1), (1 << 63, RAM), (129, 1 << 62), (RAM, RAM)):
+        whole = front + be32(1) + be64(PAGE) + be64(at) + be64(pages) + bytes(32)
+        yield struct.pack('>H', len(whole)) + whole + rest
 
 
 def vmstate():
@@ -165,7 +180,7 @@ def options():
 
 
 def main():
-    for make in (wire, stream_load, vmstate, return_path, multifd, json, options):
+    for make in (wire, stream_load, mapped_ram, vmstate, return_path, multifd, json, options):
         folder = os.path.join(sys.argv[1], make.__name__.replace('_', '-'))
         os.makedirs(folder, exist_ok=True)
         for n, data in enumerate(make()):
