@@ -35,7 +35,8 @@ static IOChannel *file_of(FuzzInput *in)
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     size_t front = fuzz_take_u8(in) << 8;
 
-    front = MIN(front | fuzz_take_u8(in), in->len);
+    front |= fuzz_take_u8(in);
+    front = MIN(front, in->len);
     g_assert(fd >= 0 && ftruncate(fd, in->len > front ? REST_AT : 0) == 0);
     g_assert(pwrite(fd, in->data, front, 0) == (ssize_t)front);
     g_assert(pwrite(fd, in->data + front, in->len - front, REST_AT) ==
