@@ -22,12 +22,15 @@ IOChannel *mig_file_open_out(const MigrateAddress *a, Error **errp)
 {
     int fd = ferry_open(a->filename, O_CREAT | O_WRONLY | O_CLOEXEC, 0600, errp);
     g_autoptr(IOChannel) ioc = NULL;
+    struct stat st;
 
     if (fd < 0) {
         return NULL;
     }
     ioc = io_channel_file_new_fd(fd);
-    if (ftruncate(fd, a->offset) < 0 && errno != EINVAL) {
+    /* Only if there is something: ext4 writes out at close what was ever cut to nothing. */
+    if ((fstat(fd, &st) < 0 || (uint64_t)st.st_size > a->offset) &&
+        ftruncate(fd, a->offset) < 0 && errno != EINVAL) {
         error_setg_errno(errp, errno, "cannot cut '%s' to %" G_GINT64_MODIFIER "u bytes",
                          a->filename, a->offset);
         return NULL;
