@@ -163,12 +163,15 @@ static bool load_block_list(RamDest *rd, Stream *s, const MigConfig *config, uin
 
 /* ---- placing (precopy) ---- */
 
-/* Is the page a hole of the block's file, that is zero without having memory? */
+/*
+ * Is the page a hole of the block's file, that is zero without having memory?  Only where all
+ * that is written goes into the file.
+ */
 static bool page_is_hole(RamDestBlock *b, uint64_t offset)
 {
     off_t data;
 
-    if (b->rb->fd < 0) {
+    if (b->rb->fd < 0 || !b->rb->shared) {
         return false;
     }
     if (offset < b->hole_end) {

@@ -409,6 +409,42 @@ static void test_zero_is_free(void)
     g_assert_cmpuint(resident_kib(main_block), ==, 0);
 }
 
+/* A hole of the file says nothing about private memory: what was written here is not in the file. */
+static void test_zero_private(void)
+{
+    const RAMBlockOptions opts = { .fd = -1, .path = g_get_tmp_dir(), .dump = true };
+    Stream *out = stream_new_output_memory(), *in;
+    RamDest *rd;
+    Fixture f;
+    RAMBlock *rb;
+    size_t len;
+
+    set_up(&f);
+    machine_lock();
+    rb = ramblock_new("private", 8 * PAGE, &opts, NULL);
+    g_assert_true(rb && rb->fd >= 0 && !rb->shared);
+    rb->migratable = true;
+    rd = ram_dest_new(f.m.config);
+    machine_unlock();
+    memset(rb->host, 7, 8 * PAGE);
+    stream_put_be64(out, wire_ram_word(3 * PAGE, WIRE_RAM_ZERO));
+    stream_put_str8(out, "private");
+    stream_put_u8(out, 0);
+    stream_put_be64(out, WIRE_RAM_EOS);
+    const void *data = stream_memory_data(out, &len);
+    in = stream_new_input_memory(data, len);
+    g_assert_true(ram_load(rd, in, f.m.config, NULL));
+    g_assert_cmpint(rb->host[3 * PAGE], ==, 0);
+    g_assert_cmpint(rb->host[4 * PAGE], ==, 7);
+    stream_free(in);
+    stream_free(out);
+    ram_dest_free(rd);
+    machine_lock();
+    ramblock_free(rb);
+    machine_unlock();
+    tear_down(&f);
+}
+
 /* Data, then zeros: what was populated ahead of the end of the data is given back. */
 static void test_populate_trim(void)
 {
@@ -743,6 +779,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/ram/round-trip/memory", GINT_TO_POINTER(0), test_round_trip);
     g_test_add_data_func("/ram/round-trip/socket", GINT_TO_POINTER(1), test_round_trip);
     g_test_add_func("/ram/zero-is-free", test_zero_is_free);
+    g_test_add_func("/ram/zero-private", test_zero_private);
     g_test_add_func("/ram/hostile/records", test_hostile);
     g_test_add_func("/ram/hostile/list", test_hostile_list);
     g_test_add_func("/ram/cuts", test_cuts);
