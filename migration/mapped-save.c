@@ -138,8 +138,14 @@ void mapped_save_zero(RamSourceBlock *b, uint64_t page, uint64_t n)
     bitmap_test_and_clear_range_atomic(b->mapped->there, page, n);
 }
 
+/* What is known of a run's untouched pages; asked for only when one of its pages is zero. */
+typedef struct Untouched {
+    bool asked;
+    Pagemap pm;
+} Untouched;
+
 /* How many pages from `page` on are zero, or are not: *ret_zero. */
-static uint64_t same_kind(Migration *m, const PageRun *run, uint64_t page, const Pagemap *pm,
+static uint64_t same_kind(Migration *m, const PageRun *run, uint64_t page, Untouched *u,
                           bool *ret_zero)
 {
     const RAMBlock *rb = run->b->rb;
@@ -150,9 +156,15 @@ static uint64_t same_kind(Migration *m, const PageRun *run, uint64_t page, const
         return MIN(end - page, WRITE_PAGES);
     }
     for (at = page; at < end && at - page < WRITE_PAGES; at++) {
-        bool zero = pagemap_untouched(pm, rb, at) ||
+        bool zero = pagemap_untouched(&u->pm, rb, at) ||
                     ram_page_is_zero(rb->host + (at << TARGET_PAGE_BITS));
 
+        if (zero && !u->asked) {
+            u->asked = true;
+            if (end - at >= PAGEMAP_WORTH) {
+                pagemap_read(&u->pm, rb, at, end - at);
+            }
+        }
         if (at == page) {
             *ret_zero = zero;
         } else if (zero != *ret_zero) {
@@ -185,15 +197,14 @@ bool mapped_save_run(Migration *m, Stream *s, const PageRun *run, Error **errp)
 {
     RamSourceBlock *b = run->b;
     uint64_t end = run->page + run->n, bytes = 0;
-    Pagemap pm = { .rb = NULL };
     bool zero, good = true;
+    Untouched u;
 
+    u.asked = false;
+    u.pm.rb = NULL; /* empty; the rest need not be cleared */
     trace_ram_save_run(b->rb->idstr, run->page << TARGET_PAGE_BITS, run->n, false);
-    if (m->detect_zero && run->n >= PAGEMAP_WORTH) {
-        pagemap_read(&pm, b->rb, run->page, run->n);
-    }
     for (uint64_t page = run->page, n; good && page < end; page += n) {
-        n = same_kind(m, run, page, &pm, &zero);
+        n = same_kind(m, run, page, &u, &zero);
         if (zero) {
             mapped_save_zero(b, page, n);
             note_pages(m, b, page, n, true);
