@@ -224,7 +224,7 @@ static void test_snapshots(void)
     static const char *const hmp[] = { "savevm", "savevm a", "loadvm a", "delvm a" };
     static const char *const qmp[] = { "snapshot-save", "snapshot-load" };
     g_autofree char *dir = g_dir_make_tmp("ferry-mon-XXXXXX", NULL);
-    g_autofree char *image = g_build_filename(dir, "image", NULL), *info = NULL;
+    g_autofree char *image = g_build_filename(dir, "image", NULL);
 
     g_assert_true(g_file_set_contents(image, dir, 4, NULL));
     for (int with = 0; with < 2; with++) {
