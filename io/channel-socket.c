@@ -53,6 +53,13 @@ static ssize_t socket_try_readv(IOChannel *ioc, const struct iovec *iov, size_t 
     return receive(ioc, iov, n, MSG_DONTWAIT, errp);
 }
 
+static ssize_t socket_peek(IOChannel *ioc, void *buf, size_t len, Error **errp)
+{
+    struct iovec iov = { buf, len };
+
+    return receive(ioc, &iov, 1, MSG_PEEK | MSG_DONTWAIT, errp);
+}
+
 static ssize_t socket_writev(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp)
 {
     struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = n };
@@ -77,25 +84,6 @@ static ssize_t socket_writev(IOChannel *ioc, const struct iovec *iov, size_t n, 
             return -1;
         }
     }
-}
-
-static ssize_t socket_peek(IOChannel *ioc, void *buf, size_t len, Error **errp)
-{
-    ssize_t r;
-
-    if (io_channel_check_shut(ioc, IO_SHUTDOWN_READ, errp)) {
-        return -1;
-    }
-    do {
-        r = recv(ioc->fd_in, buf, len, MSG_PEEK | MSG_DONTWAIT);
-    } while (r < 0 && errno == EINTR);
-    if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-        return -EAGAIN;
-    }
-    if (r < 0) {
-        error_setg_errno(errp, errno, "%s: cannot read from the socket", ioc->name);
-    }
-    return r;
 }
 
 static bool socket_shutdown(IOChannel *ioc, IOShutdown how, Error **errp)

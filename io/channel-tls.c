@@ -13,7 +13,6 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <gnutls/x509.h>
-#include <poll.h>
 #include <string.h>
 
 #include "io/channel-private.h"
@@ -222,7 +221,7 @@ static bool fill_locked(TlsChannel *t, Error **errp)
 
 /* ---- reading ---- */
 
-/* One record, or what is left of one: 1 or more bytes; 0 end; -EAGAIN: needs bytes; -1 errp. */
+/* One record, or what is left of one: 1 or more bytes; 0 end; IO_WOULD_BLOCK; -1 errp. */
 static ssize_t recv_record_locked(TlsChannel *t, void *buf, size_t len, Error **errp)
 {
     ssize_t r;
@@ -244,7 +243,7 @@ static ssize_t recv_record_locked(TlsChannel *t, void *buf, size_t len, Error **
         return 0;
     }
     if (r == GNUTLS_E_AGAIN) {
-        return -EAGAIN;
+        return IO_WOULD_BLOCK;
     }
     set_error(t, r, "read", errp);
     return -1;
@@ -276,7 +275,7 @@ static ssize_t tls_peek(IOChannel *ioc, void *buf, size_t len, Error **errp)
         r = recv_record_locked(t, t->first + t->first_len, len - t->first_len, errp);
         if (r > 0) {
             t->first_len += r;
-        } else if (r == -EAGAIN && io_channel_wait_readable(ioc->inner, 0)) {
+        } else if (r == IO_WOULD_BLOCK && io_channel_wait_readable(ioc->inner, 0)) {
             r = fill_locked(t, errp) ? 1 : -1;
         }
     }
@@ -316,9 +315,7 @@ static ssize_t recv_iov_locked(TlsChannel *t, const struct iovec *iov, size_t n,
 /* Can a few bytes go out below without waiting? */
 static bool room_below(const TlsChannel *t)
 {
-    struct pollfd pfd = { .fd = t->base.inner->fd_out, .events = POLLOUT };
-
-    return poll(&pfd, 1, 0) > 0;
+    return io_channel_poll(t->base.inner, IO_READY_WRITE, -1, 0) != 0;
 }
 
 /*
@@ -346,7 +343,7 @@ static ssize_t tls_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Erro
     t->reading = true;
     for (;;) {
         r = recv_iov_locked(t, iov, n, errp);
-        if (r != -EAGAIN) {
+        if (r != IO_WOULD_BLOCK) {
             break;
         }
         if (!answer_locked(t, errp) || !fill_locked(t, errp)) {

@@ -164,7 +164,7 @@ static void look(Undecided *u)
         settle_silent(m);
     } else if (n > 0) {
         u->source = g_timeout_add(AGAIN_MS, on_again, u);
-    } else if (n == -EAGAIN) {
+    } else if (n == IO_WOULD_BLOCK) {
         u->source = g_unix_fd_add(u->ioc->fd_in, G_IO_IN | G_IO_HUP | G_IO_ERR, on_first_bytes, u);
     } else {
         warn_report("a connection to %s ended before it said anything%s%s", m->uri,

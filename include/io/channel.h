@@ -10,6 +10,7 @@
 #ifndef FERRY_IO_CHANNEL_H
 #define FERRY_IO_CHANNEL_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -67,7 +68,7 @@ void io_channel_set_name(IOChannel *ioc, const char *name);
 ssize_t io_channel_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
 ssize_t io_channel_writev(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
 /* As io_channel_readv(), but never waits: IO_WOULD_BLOCK when there is nothing yet. */
-#define IO_WOULD_BLOCK (-2)
+#define IO_WOULD_BLOCK (-EAGAIN)
 ssize_t io_channel_try_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp);
 /* All bytes or failure; read: 1 done, 0 clean end before the first byte, -1 error. */
 int io_channel_read_all(IOChannel *ioc, void *buf, size_t len, Error **errp);
@@ -75,7 +76,7 @@ bool io_channel_writev_all(IOChannel *ioc, const struct iovec *iov, size_t n, Er
 /*
  * What a read would give next, without taking it and without waiting; the reader's thread, and
  * only for classes that have klass->peek.  1 to len bytes (len at most IO_PEEK_MAX): how many
- * are there; 0: end of stream; -EAGAIN: nothing yet; -1: errp set.
+ * are there; 0: end of stream; IO_WOULD_BLOCK: nothing yet; -1: errp set.
  */
 #define IO_PEEK_MAX 8
 ssize_t io_channel_peek(IOChannel *ioc, void *buf, size_t len, Error **errp);

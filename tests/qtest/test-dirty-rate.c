@@ -219,6 +219,22 @@ static bool ring_works(GuestVm *vm)
     return true;
 }
 
+/* A guest whose dirty ring works; NULL: the test is skipped. */
+static GuestVm *start_with_ring(const GuestConfig *c)
+{
+    GuestVm *vm;
+
+    if (guest_skip_accel("kvm")) {
+        return NULL;
+    }
+    vm = guest_start(c);
+    if (!ring_works(vm)) {
+        guest_kill(vm);
+        return NULL;
+    }
+    return vm;
+}
+
 static void wait_rate_below(GuestVm *vm, int64_t most)
 {
     int64_t rate = G_MAXINT64;
@@ -235,12 +251,8 @@ static void test_ring(void)
     GuestConfig c = { .accel = RING, .mib = 64 };
     GuestVm *vm;
 
-    if (guest_skip_accel("kvm")) {
-        return;
-    }
-    vm = guest_start(&c);
-    if (!ring_works(vm)) {
-        guest_kill(vm);
+    vm = start_with_ring(&c);
+    if (!vm) {
         return;
     }
     /* How fast the guest is depends on what else the host does; what a limit is on that. */
@@ -284,12 +296,8 @@ static void test_one_of_two(void)
     int64_t rate = 0;
     int cpu = -1;
 
-    if (guest_skip_accel("kvm")) {
-        return;
-    }
-    vm = guest_start(&c);
-    if (!ring_works(vm)) {
-        guest_kill(vm);
+    vm = start_with_ring(&c);
+    if (!vm) {
         return;
     }
     g_autoptr(JsonObject) info = qtest_qmp_object(vm->s, "query-dirty-rate", NULL);
