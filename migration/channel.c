@@ -38,26 +38,25 @@ struct MigConnector {
 };
 
 /*
- * Which kinds of descriptor carry a stream: sockets and pipes; with mapped-ram a file, and
- * nothing else.
+ * Which kinds of descriptor carry a stream: sockets, pipes and files (one way, from where the
+ * descriptor stands on); with mapped-ram a file, and nothing else.
  */
 static bool check_fd(int fd, const char *name, Error **errp)
 {
-    bool mapped = mig_settings_cap(MIG_CAP_MAPPED_RAM), file;
     struct stat st;
+    bool file;
 
     if (fstat(fd, &st) < 0) {
         error_setg_errno(errp, errno, "fd:%s", name);
         return false;
     }
     file = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
-    if (mapped && !file) {
+    if (!file && mig_settings_cap(MIG_CAP_MAPPED_RAM)) {
         error_setg(errp, "mapped-ram needs a file, and fd:%s is none", name);
         return false;
     }
-    if (!mapped && !S_ISSOCK(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode)) {
-        error_setg(errp, "fd:%s is neither a socket nor a pipe; use file: for a file (or the "
-                   "capability mapped-ram)", name);
+    if (!file && !S_ISSOCK(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode)) {
+        error_setg(errp, "fd:%s is neither a socket nor a pipe nor a file", name);
         return false;
     }
     return true;

@@ -73,6 +73,52 @@ static void test_fd_pipe(gconstpointer machine)
     file_pair_free(&p);
 }
 
+/* A file with something in front, as libvirt's saved domains have: both begin where it stands. */
+static void test_fd_file(gconstpointer machine)
+{
+    FilePair p = file_pair_source(machine, MIB, "");
+    g_autofree char *path = file_pair_path(&p, "saved"), *head = NULL;
+    int out = open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+    int in = open(path, O_RDONLY | O_CLOEXEC);
+
+    g_assert_cmpint(write(out, "header", 6), ==, 6);
+    json_node_unref(qtest_qmp_fd(p.from, out, "getfd", "{'fdname': 'mig'}"));
+    close(out);
+    qtest_qmp_ok(p.from, "migrate", "{'uri': 'fd:mig'}");
+    json_object_unref(mig_wait(p.from, "completed"));
+    file_pair_destination(&p, NULL, machine, "defer", "");
+    g_assert_cmpint(lseek(in, 6, SEEK_SET), ==, 6);
+    json_node_unref(qtest_qmp_fd(p.to, in, "getfd", "{'fdname': 'mig'}"));
+    close(in);
+    qtest_qmp_ok(p.to, "migrate-incoming", "{'uri': 'fd:mig'}");
+    json_object_unref(mig_wait(p.to, "completed"));
+    file_pair_compare(&p);
+    g_assert_true(g_file_get_contents(path, &head, NULL, NULL));
+    g_assert_true(g_str_has_prefix(head, "header"));
+    file_pair_free(&p);
+}
+
+/* What carries no stream, or not this one. */
+static void test_fd_refused(gconstpointer machine)
+{
+    QTestState *s = qtest_init("-machine %s -m %d -incoming defer", (const char *)machine, MIB);
+    int dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int wronly = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    char *err;
+
+    json_node_unref(qtest_qmp_fd(s, dir, "getfd", "{'fdname': 'dir'}"));
+    json_node_unref(qtest_qmp_fd(s, wronly, "getfd", "{'fdname': 'out'}"));
+    close(dir);
+    close(wronly);
+    err = qtest_qmp_error(s, "migrate-incoming", "{'uri': 'fd:dir'}");
+    g_assert_cmpstr(err, ==, "GenericError: fd:dir is neither a socket nor a pipe nor a file");
+    g_free(err);
+    err = qtest_qmp_error(s, "migrate-incoming", "{'uri': 'fd:out'}");
+    g_assert_cmpstr(err, ==, "GenericError: fd:out cannot be read");
+    g_free(err);
+    qtest_quit(s);
+}
+
 static void test_exec(gconstpointer machine)
 {
     FilePair p = file_pair_source(machine, MIB, "");
@@ -625,7 +671,8 @@ int main(int argc, char **argv)
         GTestDataFunc fn;
     } channels[] = {
         { "unix", test_unix }, { "tcp", test_tcp }, { "fd-socket", test_fd_socket },
-        { "fd-pipe", test_fd_pipe }, { "exec", test_exec }, { "file", test_file },
+        { "fd-pipe", test_fd_pipe }, { "fd-file", test_fd_file },
+        { "fd-refused", test_fd_refused }, { "exec", test_exec }, { "file", test_file },
         { "structured", test_channels },
     };
     static const char *const machines[] = { "none", "q35" };
