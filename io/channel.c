@@ -15,6 +15,7 @@
 
 #include "io/channel-private.h"
 #include "trace/io.h"
+#include "util/fault.h"
 #include "util/util.h"
 
 void io_channel_init(IOChannel *ioc, const IOChannelClass *klass, const char *name)
@@ -180,13 +181,38 @@ ssize_t io_channel_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Erro
     return r;
 }
 
+/* A failure that was ordered for a write. */
+static bool ordered_failure(IOChannel *ioc, Error **errp)
+{
+    int code = fault_point(FAULT_CHANNEL_WRITE) ? EPIPE
+               : fault_point(FAULT_CHANNEL_NO_SPACE) ? ENOSPC : 0;
+
+    if (!code) {
+        return false;
+    }
+    if (code == EPIPE) {
+        io_channel_shutdown(ioc, IO_SHUTDOWN_BOTH, NULL);
+    }
+    error_setg_errno(errp, code, "%s: cannot write", ioc->name);
+    return true;
+}
+
 ssize_t io_channel_writev(IOChannel *ioc, const struct iovec *iov, size_t n, Error **errp)
 {
+    struct iovec byte;
     ssize_t r;
 
     if (!ioc->klass->writev) {
         error_setg(errp, "%s: the channel cannot be written", ioc->name);
         return -1;
+    }
+    if (ordered_failure(ioc, errp)) {
+        return -1;
+    }
+    if (n && iov->iov_len && fault_point(FAULT_CHANNEL_SHORT)) {
+        byte = (struct iovec){ iov->iov_base, 1 };
+        iov = &byte;
+        n = 1;
     }
     r = ioc->klass->writev(ioc, iov, MIN(n, IOV_MAX), errp);
     trace_io_channel_write(ioc, n, r);
@@ -305,7 +331,9 @@ ssize_t io_channel_pread(IOChannel *ioc, void *buf, size_t len, uint64_t offset,
 ssize_t io_channel_pwrite(IOChannel *ioc, const void *buf, size_t len, uint64_t offset,
                           Error **errp)
 {
-    return check_seekable(ioc, errp) ? ioc->klass->pwrite(ioc, buf, len, offset, errp) : -1;
+    return check_seekable(ioc, errp) && !ordered_failure(ioc, errp)
+               ? ioc->klass->pwrite(ioc, buf, len, offset, errp)
+               : -1;
 }
 
 bool io_channel_pread_all(IOChannel *ioc, void *buf, size_t len, uint64_t offset, Error **errp)

@@ -245,6 +245,7 @@ bool mig_tls_gate_take(MigTlsGate *g, IOChannel *ioc)
     g_autoptr(TlsCreds) creds = NULL;
     g_autoptr(Error) err = NULL;
     IOChannel *tls = NULL;
+    GThread *thread;
     Job *j;
 
     if (!c->tls_creds[0]) {
@@ -266,7 +267,13 @@ bool mig_tls_gate_take(MigTlsGate *g, IOChannel *ioc)
     j->gate = g;
     j->ioc = tls;
     j->authz = g_strdup(c->tls_authz);
+    thread = thread_try_start("mig/dst/tls", job_run, j, &err);
+    if (!thread) {
+        refuse(g, error_get_pretty(err));
+        job_free(j);
+        return true;
+    }
     g_queue_push_tail(&g->jobs, j);
-    g_thread_unref(thread_start("mig/dst/tls", job_run, j));
+    g_thread_unref(thread);
     return true;
 }

@@ -90,6 +90,8 @@ static void close_if_complete(Migration *m)
 
 static void start_main(Migration *m, IOChannel *ioc)
 {
+    Error *err = NULL;
+
     io_channel_set_name(ioc, "migration-main");
     if (io_channel_tls_creds(ioc)) {
         m->tls_creds = tls_creds_ref(io_channel_tls_creds(ioc));
@@ -97,7 +99,10 @@ static void start_main(Migration *m, IOChannel *ioc)
     m->in = stream_new_input(ioc);
     migration_set_channel(m, ioc);
     close_if_complete(m); /* before the source gets an answer, which invites the next connection */
-    m->thread = thread_start("incoming", dst_main, m);
+    m->thread = thread_try_start("incoming", dst_main, m, &err);
+    if (!m->thread) {
+        dst_finish(m, err);
+    }
 }
 
 static void decide(Migration *m, IOChannel *ioc, const uint8_t *first)

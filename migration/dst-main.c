@@ -71,6 +71,7 @@ static void finish_well(Migration *m)
         warn_report("the incoming migration ended in state '%s'",
                     mig_state_name(mig_state_get(m->state)));
     }
+    migration_moment(m, FAULT_DST_SHUT);
     if (m->rp_send && !return_path_send_shut(m->rp_send, 0, &err)) {
         error_report_err(err); /* the guest runs here all the same */
     }
@@ -131,6 +132,7 @@ void *dst_main(void *opaque)
     if (!state_advance(m->state, MIG_STATE_SETUP, MIG_STATE_ACTIVE)) {
         return NULL; /* the process is going down */
     }
+    migration_moment(m, FAULT_DST_HEADER);
     if (mapped_open(m, stream_channel(m->in), &err) && loadvm_header(m, m->in, &err)) {
         result = loadvm_run(m, m->in, false, &err);
     }
@@ -150,6 +152,7 @@ void *dst_main(void *opaque)
         postcopy_dest_main_done(m, NULL);
         return NULL;
     }
+    migration_moment(m, FAULT_DST_EOF);
     if (!postcopy_dest_main_done(m, err)) {
         dst_finish(m, err);
     }

@@ -22,6 +22,7 @@
 #include "stream-internal.h"
 #include "system/machine-lock.h"
 #include "trace/migration.h"
+#include "util/fault.h"
 #include "util/log.h"
 #include "util/util.h"
 #include "wire.h"
@@ -106,6 +107,10 @@ static bool load_body(Migration *m, Stream *s, const LoadedSection *sec, Error *
 {
     if (sec->entry->live) {
         return sec->entry->live->load(m, s, sec->version_id, errp);
+    }
+    if (fault_point(FAULT_DEVICE_LOAD)) {
+        error_setg(errp, "the fault point 'device-load' is armed");
+        return false;
     }
     MACHINE_LOCK_GUARD();
     return vmstate_load(s, sec->entry->vmsd, sec->entry->opaque, sec->version_id, errp);
@@ -266,7 +271,7 @@ static bool cmd_ping(Migration *m, CommandArgs *a, Error **errp)
     if (a->blob && cookie == WIRE_PING_DEVICES_LOADED && !postcopy_dest_promise(m, errp)) {
         return false;
     }
-    return return_path_send_pong(
+    return fault_point(FAULT_DST_PONG) || return_path_send_pong(
         m->rp_send, cookie == WIRE_PING_MARKS ? WIRE_PING_MARKS_KNOWN : cookie, errp);
 }
 
@@ -305,13 +310,20 @@ static bool cmd_resume(Migration *m, CommandArgs *a, Error **errp)
 }
 
 /* In pieces: what the stream only claims to have costs nothing.  NULL: it failed. */
-static uint8_t *read_blob(Stream *s, size_t len)
+static uint8_t *read_blob(Stream *s, size_t len, Error **errp)
 {
-    g_autofree uint8_t *blob = g_malloc(1);
+    g_autofree uint8_t *blob = NULL;
 
-    for (size_t got = 0, piece; got < len; got += piece) {
+    for (size_t got = 0, piece = 0; got < len || !blob; got += piece) {
+        uint8_t *more;
+
         piece = MIN(len - got, BLOB_PIECE);
-        blob = g_realloc(blob, got + piece);
+        more = realloc_from_wire(blob, got + piece, errp);
+        if (!more) {
+            return NULL;
+        }
+        g_steal_pointer(&blob);
+        blob = more;
         if (!stream_get_bytes(s, blob + got, piece)) {
             return NULL;
         }
@@ -331,7 +343,7 @@ static bool cmd_packaged(Migration *m, CommandArgs *a, Error **errp)
                    (unsigned long long)WIRE_PACKAGED_MAX);
         return false;
     }
-    blob = read_blob(a->s, len);
+    blob = read_blob(a->s, len, errp);
     if (!blob) {
         return false;
     }

@@ -153,7 +153,12 @@ static bool load_pages(MappedLoad *ml, unsigned threads, Error **errp)
     for (unsigned i = 1; i < MIN(threads, ml->regions); i++) {
         g_autofree char *name = g_strdup_printf("mig/dst/recv_%u", i);
 
-        g_ptr_array_add(helpers, thread_start(name, helper_main, ml));
+        GThread *helper = thread_try_start(name, helper_main, ml, NULL);
+
+        if (!helper) {
+            break; /* those that there are do all of it */
+        }
+        g_ptr_array_add(helpers, helper);
     }
     load_regions(ml);
     for (guint i = 0; i < helpers->len; i++) {

@@ -20,6 +20,7 @@
 #include "stats.h"
 #include "system/runstate.h"
 #include "util/error.h"
+#include "util/fault.h"
 
 typedef struct Migration Migration;
 typedef struct RamSource RamSource;          /* ram.h */
@@ -157,6 +158,9 @@ void migration_set_multifd_send(Migration *m, MultifdSend *ms);
 void migration_set_cpr_channel(Migration *m, IOChannel *ioc);
 /* Shut every channel of m down, so that no thread of it stays blocked.  Any thread. */
 void migration_shutdown_channels(Migration *m);
+
+/* A moment of a migration (util/fault.h): when it is to fail, the connection breaks here. */
+void migration_moment(Migration *m, FaultPoint p);
 
 /* ---- src-main.c: the migration thread ---- */
 

@@ -385,6 +385,13 @@ void migration_shutdown_channels(Migration *m)
     postcopy_dest_wake(m);
 }
 
+void migration_moment(Migration *m, FaultPoint p)
+{
+    if (fault_point(p)) {
+        migration_shutdown_channels(m);
+    }
+}
+
 /* ---- the current ones ---- */
 
 Migration *migration_source_current(void)
@@ -606,8 +613,12 @@ bool migration_start(const MigrateAddress *addr, const MigrateAddress *cpr, bool
     m->marks = marks_known(m->config);
     set_current(&root->source, m);
     g_assert(state_advance_any(m->state, MIG_STATE_SETUP, NULL));
-    m->thread = thread_start("migration", src_main, m);
-    return true;
+    m->thread = thread_try_start("migration", src_main, m, errp);
+    if (!m->thread) {
+        state_advance_any(m->state, MIG_STATE_FAILING, NULL);
+        state_advance_any(m->state, MIG_STATE_FAILED, NULL);
+    }
+    return m->thread != NULL;
 }
 
 bool migration_cancel(Error **errp)

@@ -253,7 +253,8 @@ void populate_for(Populator *p, PopulateBlock *b, uint64_t offset)
     bitmap_set_bit(b->used, region);
     p->ahead = follows ? MIN(MAX(p->ahead * 2, 1), AHEAD_MAX) : 0;
     if (p->ahead && !p->helper) {
-        p->helper = thread_start("populate", helper_thread, p);
+        p->helper = thread_try_start("populate", helper_thread, p, NULL);
+        p->ahead = p->helper ? p->ahead : 0; /* without: region by region, as they come */
     }
     g_mutex_lock(&p->lock);
     if (p->ahead) {

@@ -23,6 +23,7 @@
 #include "state.h"
 #include "trace/migration.h"
 #include "util/bitmap.h"
+#include "util/fault.h"
 #include "util/sched.h"
 #include "util/util.h"
 #include "wire.h"
@@ -213,8 +214,8 @@ static Verdict on_recv_bitmap(ReturnPath *rp, const uint8_t *payload, size_t len
         return FAILED;
     }
     /* Whole 64-bit words are sent. */
-    map = g_malloc0(MAX(wire_recv_bitmap_bytes(b->pages), BITMAP_BYTES(b->pages)));
-    if (!read_bitmap(rp, map, b->pages, errp)) {
+    map = alloc_from_wire(MAX(wire_recv_bitmap_bytes(b->pages), BITMAP_BYTES(b->pages)), errp);
+    if (!map || !read_bitmap(rp, map, b->pages, errp)) {
         error_prefix(errp, "received bitmap of RAM block '%s': ", b->rb->idstr);
         return FAILED;
     }
@@ -364,16 +365,16 @@ unsigned return_path_serve(ReturnPath *rp, unsigned want, int timeout_ms)
     return ready;
 }
 
-ReturnPath *return_path_start(Migration *m)
+ReturnPath *return_path_start(Migration *m, Error **errp)
 {
-    ReturnPath *rp = g_new0(ReturnPath, 1);
+    g_autoptr(ReturnPath) rp = g_new0(ReturnPath, 1);
 
     rp->m = m;
     rp->ioc = io_channel_ref(m->channel);
     g_mutex_init(&rp->lock);
     g_cond_init(&rp->given_back);
-    rp->thread = thread_start("mig/src/return", return_path_thread, rp);
-    return rp;
+    rp->thread = thread_try_start("mig/src/return", return_path_thread, rp, errp);
+    return rp->thread ? g_steal_pointer(&rp) : NULL;
 }
 
 bool return_path_ended(ReturnPath *rp, Error **errp)

@@ -26,7 +26,7 @@
  * Start the thread that reads the return direction of m->channel.  It only queues,
  * wakes and moves postcopy-device on to postcopy-active; it never sends.
  */
-ReturnPath *return_path_start(Migration *m);
+ReturnPath *return_path_start(Migration *m, Error **errp); /* NULL: no thread can be had */
 /*
  * Has the thread ended?  Then *errp (may be NULL) gets why, if that was not SHUT(0).
  * Any thread; does not wait.

@@ -14,6 +14,7 @@
 #include "stream-internal.h"
 #include "system/ramblock.h"
 #include "trace/migration.h"
+#include "util/fault.h"
 #include "vmstate-internal.h"
 #include "wire.h"
 
@@ -193,6 +194,15 @@ static void describe_device(JsonBuilder *json, const SaveEntry *e)
     json_builder_add_int_value(json, e->instance_id);
 }
 
+static bool save_state(Stream *s, const SaveEntry *e, JsonBuilder *json, Error **errp)
+{
+    if (fault_point(FAULT_DEVICE_SAVE)) {
+        error_setg(errp, "the fault point 'device-save' is armed");
+        return false;
+    }
+    return vmstate_save_described(s, e->vmsd, e->opaque, json, errp);
+}
+
 static bool save_device(Migration *m, Stream *s, const SaveEntry *e, Error **errp)
 {
     JsonBuilder *json = m->vmdesc;
@@ -201,7 +211,7 @@ static bool save_device(Migration *m, Stream *s, const SaveEntry *e, Error **err
     if (json) {
         describe_device(json, e);
     }
-    if (!vmstate_save_described(s, e->vmsd, e->opaque, json, errp)) {
+    if (!save_state(s, e, json, errp)) {
         error_prefix(errp, "saving '%s' instance %u: ", e->idstr, e->instance_id);
         return false;
     }

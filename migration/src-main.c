@@ -110,7 +110,10 @@ bool src_connect(Migration *m, Error **errp)
                        "back on, and %s is one-way: use a socket", m->uri);
             return false;
         }
-        m->return_path = return_path_start(m);
+        m->return_path = return_path_start(m, errp);
+        if (!m->return_path) {
+            return false;
+        }
     }
     if (m->config->cap[MIG_CAP_MULTIFD]) {
         /* Behind the main one: old destinations tell connections apart by their order. */
@@ -177,6 +180,7 @@ static bool connect_preempt(Migration *m, Error **errp)
 
 static bool setup(Migration *m, Error **errp)
 {
+    migration_moment(m, FAULT_SRC_SETUP);
     if ((m->cpr_connector && !cpr_transfer(m, errp)) || !src_connect(m, errp)) {
         return false;
     }
@@ -350,7 +354,11 @@ static bool stop_machine(Migration *m, Error **errp)
         return false;
     }
     converge_end(m);
-    if (!pause_before_switch(m) || !ram_dirty_sync(m, errp)) {
+    if (!pause_before_switch(m)) {
+        return false;
+    }
+    migration_moment(m, FAULT_SRC_DEVICE);
+    if (!ram_dirty_sync(m, errp)) {
         return false;
     }
     rates_dirty_sync(m, /* last= */ true);
@@ -384,6 +392,7 @@ static bool hear_and_close(Migration *m, Error **errp)
         return false;
     }
     rates_account(m);
+    migration_moment(m, FAULT_SRC_SHUT);
     if (m->return_path && !return_path_join(m->return_path, errp)) {
         return false;
     }
@@ -429,6 +438,7 @@ static bool postcopy_send(Migration *m, Error **errp)
             rate_sleep(m);
         }
     }
+    migration_moment(m, FAULT_SRC_LAST_PAGE);
     return_path_give_back(m->return_path);
     if (!savevm_complete_live(m, true, errp)) {
         return false;

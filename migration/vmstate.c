@@ -17,6 +17,7 @@
 #include "migration/vmstate-internal.h"
 #include "migration/wire.h"
 #include "trace/migration.h"
+#include "util/fault.h"
 #include "util/util.h"
 
 #define NULL_POINTER_MARK 0x30
@@ -85,13 +86,13 @@ static bool field_extent(const VMStateField *f, const void *opaque, Extent *ret,
     return true;
 }
 
-static bool alloc_field(const VMStateField *f, void *opaque, const Extent *x)
+static bool alloc_field(const VMStateField *f, void *opaque, const Extent *x, Error **errp)
 {
     void **slot = (void **)((char *)opaque + f->offset);
 
     g_free(*slot);
-    *slot = g_malloc0(MAX(x->n * x->size, 1));
-    return true;
+    *slot = alloc_from_wire(x->n * x->size, errp);
+    return *slot != NULL;
 }
 
 /* First element; NULL with errp set when a pointer is not there. */
@@ -270,8 +271,8 @@ static bool load_elements(Stream *s, const VMStateField *f, void *opaque, Error 
     if (!field_extent(f, opaque, &x, errp)) {
         return false;
     }
-    if (f->flags & VMS_ALLOC) {
-        alloc_field(f, opaque, &x);
+    if ((f->flags & VMS_ALLOC) && !alloc_field(f, opaque, &x, errp)) {
+        return false;
     }
     if (!x.n || ((f->flags & VMS_VBUFFER) && !x.size)) {
         return true;

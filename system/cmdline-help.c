@@ -11,6 +11,7 @@
 #include "system/cmdline-private.h"
 #include "target/i386/cpu.h"
 #include "trace/control.h"
+#include "util/fault.h"
 #include "util/log.h"
 
 void help_options(void)
@@ -158,6 +159,13 @@ void help_trace(void)
 {
     for (TraceEvent *e = trace_event_first(); e; e = e->next) {
         printf("%s\n", e->name);
+    }
+}
+
+void help_faults(void)
+{
+    for (int p = 0; p < FAULT__MAX; p++) {
+        printf("%-20s%s\n", fault_name(p), fault_what(p));
     }
 }
 

@@ -139,6 +139,7 @@ CMDLINE_HANDLER(opt_pidfile);
 CMDLINE_HANDLER(opt_log_file);
 CMDLINE_HANDLER(opt_log_items);
 CMDLINE_HANDLER(opt_trace);
+CMDLINE_HANDLER(opt_fault);
 CMDLINE_HANDLER(opt_sandbox);
 CMDLINE_HANDLER(opt_run_with);
 CMDLINE_HANDLER(opt_runas);
@@ -161,6 +162,7 @@ bool help_type_properties(const char *type, const char *ancestor, Error **errp);
 void help_machine_properties(const char *machine);
 void help_log_items(void);
 void help_trace(void);
+void help_faults(void);
 void help_chardevs(void);
 
 /* startup.c: the phases, in the order main() calls them */

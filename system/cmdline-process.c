@@ -12,6 +12,7 @@
 #include "system/cmdline-private.h"
 #include "system/runstate.h"
 #include "trace/control.h"
+#include "util/fault.h"
 #include "util/log.h"
 #include "util/util.h"
 
@@ -186,6 +187,15 @@ bool opt_trace(Cmdline *c, const char *arg, Error **errp)
         exit(0);
     }
     return trace_parse_option(arg, errp);
+}
+
+bool opt_fault(Cmdline *c, const char *arg, Error **errp)
+{
+    if (cmdline_is_help(arg)) {
+        help_faults();
+        exit(0);
+    }
+    return fault_option(arg, errp);
 }
 
 bool opt_sandbox(Cmdline *c, const char *arg, Error **errp)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "util/fault.h"
 #include "util/util.h"
 
 int64_t host_clock_ns(void)
@@ -128,7 +129,7 @@ char *uuid_to_str(const uint8_t u[16])
                            u[11], u[12], u[13], u[14], u[15]);
 }
 
-GThread *thread_start(const char *name, GThreadFunc fn, gpointer opaque)
+static GThread *start_thread(const char *name, GThreadFunc fn, gpointer opaque, GError **err)
 {
     sigset_t all, old;
     GThread *t;
@@ -140,8 +141,31 @@ GThread *thread_start(const char *name, GThreadFunc fn, gpointer opaque)
     sigdelset(&all, SIGFPE);
     sigdelset(&all, SIGILL);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    t = g_thread_new(name, fn, opaque);
+    t = g_thread_try_new(name, fn, opaque, err);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return t;
+}
+
+GThread *thread_start(const char *name, GThreadFunc fn, gpointer opaque)
+{
+    g_autoptr(GError) err = NULL;
+    GThread *t = start_thread(name, fn, opaque, &err);
+
+    if (!t) {
+        g_error("cannot make the thread '%s': %s", name, err->message);
+    }
+    return t;
+}
+
+GThread *thread_try_start(const char *name, GThreadFunc fn, gpointer opaque, Error **errp)
+{
+    g_autoptr(GError) err = NULL;
+    GThread *t = fault_point(FAULT_NEW_THREAD) ? NULL : start_thread(name, fn, opaque, &err);
+
+    if (!t) {
+        error_setg(errp, "cannot make the thread '%s': %s", name,
+                   err ? err->message : g_strerror(EAGAIN));
+    }
     return t;
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "trace/util.h"
+#include "util/fault.h"
 #include "util/util.h"
 
 #ifndef UFFD_USER_MODE_ONLY
@@ -185,6 +186,9 @@ static int64_t step_copy(int fd, uint64_t dst, uint64_t src, uint64_t len)
 {
     struct uffdio_copy c = { .dst = dst, .src = src, .len = len };
 
+    if (fault_point(FAULT_UFFD_COPY)) {
+        return -ENOMEM;
+    }
     return ioctl(fd, UFFDIO_COPY, &c) == 0 || c.copy > 0 ? c.copy : -errno;
 }
 

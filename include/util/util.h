@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "util/error.h"
+
 #define KiB (1ULL << 10)
 #define MiB (1ULL << 20)
 #define GiB (1ULL << 30)
@@ -71,6 +73,8 @@ bool buffer_is_zero(const void *p, size_t n);
  * cannot make a thread.
  */
 GThread *thread_start(const char *name, GThreadFunc fn, gpointer opaque);
+/* The same for whoever can do without: NULL with errp set when the host cannot. */
+GThread *thread_try_start(const char *name, GThreadFunc fn, gpointer opaque, Error **errp);
 
 /* Make fd (non-)blocking; false with errno set. */
 bool fd_set_blocking(int fd, bool blocking);

@@ -330,6 +330,7 @@ void multifd_recv_add(MultifdRecv *mr, IOChannel *ioc)
     RecvChannel *c = &mr->channels[mr->connected];
     g_autofree char *name = g_strdup_printf("multifd-%u", mr->connected);
     g_autofree char *thread = g_strdup_printf("mig/dst/recv_%u", mr->connected);
+    Error *err = NULL;
 
     g_assert(mr->connected < mr->n);
     io_channel_set_name(ioc, name);
@@ -342,7 +343,11 @@ void multifd_recv_add(MultifdRecv *mr, IOChannel *ioc)
         io_channel_shutdown(ioc, IO_SHUTDOWN_BOTH, NULL);
     }
     g_mutex_unlock(&mr->lock);
-    c->thread = thread_start(thread, channel_main, c);
+    c->thread = thread_try_start(thread, channel_main, c, &err);
+    if (!c->thread) {
+        c->ended = true;
+        channel_failed(c, err);
+    }
 }
 
 /* ---- the thread that reads the main stream ---- */

@@ -389,7 +389,10 @@ bool multifd_send_connect(MultifdSend *ms, Error **errp)
             error_prefix(errp, "multifd channel %u: ", i);
             return false;
         }
-        ms->channels[i].thread = thread_start(name, channel_main, &ms->channels[i]);
+        c->thread = thread_try_start(name, channel_main, c, errp);
+        if (!c->thread) {
+            return false;
+        }
     }
     return true;
 }

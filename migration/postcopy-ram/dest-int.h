@@ -118,7 +118,7 @@ void postcopy_pause_end(PostcopyDest *pd);
 
 /* ---- listen.c ---- */
 
-void listen_thread_start(PostcopyDest *pd);
+bool listen_thread_start(PostcopyDest *pd, Error **errp);
 
 /* ---- register.c ---- */
 

@@ -254,8 +254,15 @@ static bool start_serving(PostcopyDest *pd, Error **errp)
     pd->main = (PlaceChannel){ .pd = pd, .placer = pd->placer, .rd = m->ram_dest };
     m->ram_dest->sink_opaque = &pd->main;
     m->ram_dest->sink = &postcopy_sink;
-    preempt_dest_start(pd);
-    return true;
+    return preempt_dest_start(pd, errp);
+}
+
+static bool start_listening(PostcopyDest *pd, Error **errp)
+{
+    io_channel_set_recv_buffer(pd->m->channel, POSTCOPY_SOCKET_BUFFER);
+    io_channel_set_send_buffer(pd->m->channel, POSTCOPY_REQUEST_BUFFER);
+    postcopy_set_phase(pd, POSTCOPY_LISTENING);
+    return listen_thread_start(pd, errp);
 }
 
 bool postcopy_dest_listen(Migration *m, Error **errp)
@@ -265,15 +272,13 @@ bool postcopy_dest_listen(Migration *m, Error **errp)
     if (!check_phase(m, POSTCOPY_ADVISED, POSTCOPY_DISCARDING, errp)) {
         return false;
     }
-    if (!start_serving(pd, errp)) {
+    migration_moment(m, FAULT_DST_LISTEN);
+    if (!start_serving(pd, errp) || !start_listening(pd, errp)) {
+        preempt_dest_stop(pd);
         fault_thread_stop(pd);
         postcopy_unregister_all(pd);
         return false;
     }
-    io_channel_set_recv_buffer(m->channel, POSTCOPY_SOCKET_BUFFER);
-    io_channel_set_send_buffer(m->channel, POSTCOPY_REQUEST_BUFFER);
-    postcopy_set_phase(pd, POSTCOPY_LISTENING);
-    listen_thread_start(pd);
     return true;
 }
 
@@ -291,6 +296,7 @@ bool postcopy_dest_promise(Migration *m, Error **errp)
     if (!check_phase(m, POSTCOPY_LISTENING, POSTCOPY_LISTENING, errp)) {
         return false;
     }
+    migration_moment(m, FAULT_DST_PROMISE);
     g_mutex_lock(&pd->lock);
     ok = !pd->listen_failed;
     pd->promised = ok;
@@ -309,6 +315,7 @@ bool postcopy_dest_run(Migration *m, Error **errp)
     if (!check_phase(m, POSTCOPY_LISTENING, POSTCOPY_LISTENING, errp)) {
         return false;
     }
+    migration_moment(m, FAULT_DST_RUN);
     g_mutex_lock(&pd->lock);
     ok = !pd->listen_failed &&
          state_advance(m->state, MIG_STATE_POSTCOPY_DEVICE, MIG_STATE_POSTCOPY_ACTIVE);

@@ -222,7 +222,11 @@ bool fault_thread_start(PostcopyDest *pd, Error **errp)
         error_setg_errno(errp, errno, "cannot make an eventfd");
         return false;
     }
-    pd->fault_thread = thread_start("mig/dst/fault", fault_thread, pd);
+    pd->fault_thread = thread_try_start("mig/dst/fault", fault_thread, pd, errp);
+    if (!pd->fault_thread) {
+        close_fd(&pd->watcher_fd);
+        return false;
+    }
     vcpus_urgent(true);
     return true;
 }

@@ -162,7 +162,8 @@ static void *listen_thread(void *opaque)
     return NULL;
 }
 
-void listen_thread_start(PostcopyDest *pd)
+bool listen_thread_start(PostcopyDest *pd, Error **errp)
 {
-    pd->listen_thread = thread_start("mig/dst/listen", listen_thread, pd);
+    pd->listen_thread = thread_try_start("mig/dst/listen", listen_thread, pd, errp);
+    return pd->listen_thread != NULL;
 }

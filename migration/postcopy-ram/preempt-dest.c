@@ -87,13 +87,13 @@ static void *preempt_thread(void *opaque)
     return NULL;
 }
 
-void preempt_dest_start(PostcopyDest *pd)
+bool preempt_dest_start(PostcopyDest *pd, Error **errp)
 {
     IOChannel *ioc = migration_get_urgent_channel(pd->m);
     PreemptDest *p;
 
     if (!ioc) {
-        return;
+        return true;
     }
     p = g_new0(PreemptDest, 1);
     p->pd = pd;
@@ -107,7 +107,8 @@ void preempt_dest_start(PostcopyDest *pd)
     p->place = (PlaceChannel){ .pd = pd, .placer = placer_new_like(pd->placer), .rd = &p->view,
                                .urgent = true };
     pd->preempt = p;
-    p->thread = thread_start("mig/dst/preempt", preempt_thread, p);
+    p->thread = thread_try_start("mig/dst/preempt", preempt_thread, p, errp);
+    return p->thread != NULL;
 }
 
 static bool all_received(const PostcopyDest *pd)
@@ -146,7 +147,9 @@ void preempt_dest_stop(PostcopyDest *pd)
         p->draining = true;
         g_mutex_unlock(&pd->lock);
         io_channel_shutdown(p->ioc, IO_SHUTDOWN_BOTH, NULL);
-        g_thread_join(p->thread);
+        if (p->thread) {
+            g_thread_join(p->thread);
+        }
         stream_free(p->in);
         io_channel_unref(p->ioc);
         placer_free(p->place.placer);

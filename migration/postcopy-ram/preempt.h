@@ -42,7 +42,7 @@ typedef struct PreemptDest PreemptDest;
  */
 bool preempt_dest_wait(Migration *m, Error **errp);
 /* Start the thread that reads the channel, if there is one. */
-void preempt_dest_start(PostcopyDest *pd);
+bool preempt_dest_start(PostcopyDest *pd, Error **errp);
 /*
  * The main stream has ended: wait until the pages that are on their way over the channel have
  * come, or no more will come.  Listen thread.

@@ -175,9 +175,15 @@ static gpointer take_second(gpointer opaque)
  */
 static void start_second(PostcopyDest *pd)
 {
+    g_autoptr(Error) err = NULL;
+
     if (pd->m->tls_creds && pd->m->config->cap[MIG_CAP_POSTCOPY_PREEMPT]) {
         __atomic_store_n(&pd->second_until, 0, __ATOMIC_RELEASE);
-        pd->second_thread = thread_start("mig/dst/tls", take_second, pd);
+        pd->second_thread = thread_try_start("mig/dst/tls", take_second, pd, &err);
+        if (err) {
+            /* The source's second handshake is answered late, or too late: then it tries again. */
+            warn_report("%s", error_get_pretty(err));
+        }
     }
 }
 
@@ -321,8 +327,7 @@ static bool second_channel(PostcopyDest *pd, Error **errp)
     }
     io_channel_set_name(ioc, "migration-preempt");
     migration_set_urgent_channel(pd->m, ioc);
-    preempt_dest_start(pd);
-    return true;
+    return preempt_dest_start(pd, errp);
 }
 
 bool postcopy_dest_resume(Migration *m, Error **errp)
@@ -336,6 +341,7 @@ bool postcopy_dest_resume(Migration *m, Error **errp)
     if (!second_channel(m->postcopy_dest, errp)) {
         return false;
     }
+    migration_moment(m, FAULT_DST_RESUME_ACK);
     if (!state_advance(m->state, MIG_STATE_POSTCOPY_RECOVER, MIG_STATE_POSTCOPY_ACTIVE) ||
         !return_path_send_resume_ack(m->rp_send, errp)) {
         return false;

@@ -60,6 +60,7 @@ static bool pause_here(Migration *m, Error *err)
 static bool reconnect(Migration *m, Error **errp)
 {
     trace_postcopy_recover("source", "connecting");
+    migration_moment(m, FAULT_SRC_RECOVER_SETUP);
     if (!src_connect(m, errp)) {
         return false;
     }
@@ -135,6 +136,7 @@ static void forget_bitmaps(Migration *m)
 static bool resume(Migration *m, Error **errp)
 {
     trace_postcopy_recover("source", "resume");
+    migration_moment(m, FAULT_SRC_RESUME);
     savevm_send_command(m->out, WIRE_CMD_POSTCOPY_RESUME, NULL, 0);
     if (!wait_for(m, resume_acknowledged, errp)) {
         return false;

@@ -132,6 +132,7 @@ static bool send_package(Migration *m, Stream *package, Error **errp)
     savevm_send_packaged(m->out, data, len);
     stat_set(m->stats.downtime_ms, host_clock_ms() - m->stats.stop_ms);
     savevm_send_ping(m->out, WIRE_PING_AFTER_PACKAGE);
+    migration_moment(m, FAULT_SRC_PACKAGE);
     return !stream_error(m->out, errp);
 }
 

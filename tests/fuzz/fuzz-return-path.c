@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     machine_lock();
     m.ram = ram_source_new(m.config, true);
     machine_unlock();
-    m.return_path = return_path_start(&m);
+    m.return_path = return_path_start(&m, NULL);
     ok = return_path_join(m.return_path, &err);
     g_assert(ok == !err);
     g_clear_error(&err);

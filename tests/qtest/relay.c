@@ -1,53 +1,85 @@
 /*
- * A relay between two unix sockets.  One thread accepts, two a connection copy; all is
- * under one lock but the IO.
+ * A relay between two sockets.  One thread accepts, two a connection copy; all is under one lock
+ * but the IO.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "relay.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define PIECE 65536
+#define RULES 8
+/* Number of a connection from before the rules were cleared. */
+#define OLD_LINK (-2)
+
+/* One direction of a connection.  Its thread's, but `moved`. */
+typedef struct Lane {
+    uint64_t moved;    /* lock: bytes */
+    bool done[RULES];  /* rules that have acted */
+    uint64_t change;   /* so many bytes are to be changed, */
+    uint64_t leave_out; /* left out; */
+    uint64_t at_a_time; /* go at a time, 0: any number */
+} Lane;
 
 typedef struct Link {
     Relay *relay;
+    int number;        /* lock */
     int fd[2];         /* where it comes from, where it goes to */
-    uint64_t moved[2]; /* lock: bytes forward, back */
+    Lane lane[2];
     GThread *thread[2];
     bool refused;      /* lock: nothing goes forward, and that is not the end of it */
+    bool over;         /* lock */
 } Link;
 
 struct Relay {
-    char *to;
+    char *to;          /* lock */
     int listener;
     GThread *thread;
     GMutex lock;
     GPtrArray *links;  /* lock; of Link */
+    int next_number;   /* lock */
     uint64_t limit[2]; /* lock */
     bool hold_back;    /* lock: what comes back is kept for now */
-    GCond released;
+    GCond released;    /* hold_back, rules, over */
+    RelayRule rules[RULES]; /* lock */
+    unsigned n_rules, acted; /* lock */
 };
 
+/* Lock held. */
 static void shut(Link *l)
 {
+    l->over = true;
     shutdown(l->fd[0], SHUT_RDWR);
     shutdown(l->fd[1], SHUT_RDWR);
+    g_cond_broadcast(&l->relay->released);
 }
 
-/* How many of n bytes may pass. */
+/* Lock held.  Dissolving the connection of a TCP socket tells the peer that there is none. */
+static void reset(Link *l)
+{
+    struct sockaddr none = { .sa_family = AF_UNSPEC };
+
+    connect(l->fd[0], &none, sizeof(none));
+    connect(l->fd[1], &none, sizeof(none));
+    shut(l);
+}
+
+/* How many of n bytes may pass before a limit. */
 static size_t allow(Link *l, int dir, size_t n)
 {
     Relay *r = l->relay;
     uint64_t left;
 
     g_mutex_lock(&r->lock);
-    left = r->limit[dir] > l->moved[dir] ? r->limit[dir] - l->moved[dir] : 0;
+    left = r->limit[dir] > l->lane[dir].moved ? r->limit[dir] - l->lane[dir].moved : 0;
     n = MIN(n, left);
-    l->moved[dir] += n;
     g_mutex_unlock(&r->lock);
     return n;
 }
@@ -76,54 +108,218 @@ static bool send_all(int fd, const char *data, size_t len)
     return true;
 }
 
+static void count(Link *l, int dir, size_t n)
+{
+    g_mutex_lock(&l->relay->lock);
+    l->lane[dir].moved += n;
+    g_mutex_unlock(&l->relay->lock);
+}
+
+/* ---- rules ---- */
+
+/* Lock held: the next rule for this lane, -1: none. */
+static int next_rule(Link *l, int dir)
+{
+    Relay *r = l->relay;
+    int best = -1;
+
+    for (unsigned i = 0; i < r->n_rules; i++) {
+        const RelayRule *rule = &r->rules[i];
+
+        if (rule->dir == dir && !l->lane[dir].done[i] &&
+            (rule->connection == RELAY_ANY || rule->connection == l->number) &&
+            (best < 0 || rule->at < r->rules[best].at)) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* Lock held.  False: that was the end. */
+static bool act(Link *l, int dir, int i)
+{
+    Relay *r = l->relay;
+    RelayRule rule = r->rules[i];
+    Lane *lane = &l->lane[dir];
+
+    lane->done[i] = true;
+    r->acted++;
+    switch (rule.action) {
+    case RELAY_CUT:
+        shut(l);
+        return false;
+    case RELAY_RESET:
+        reset(l);
+        return false;
+    case RELAY_STALL:
+        while (r->n_rules && !l->over) {
+            g_cond_wait(&r->released, &r->lock);
+        }
+        return !l->over;
+    case RELAY_CORRUPT:
+        lane->change = rule.amount;
+        break;
+    case RELAY_DROP:
+        lane->leave_out = rule.amount;
+        break;
+    case RELAY_INSERT: {
+        g_autofree char *more = g_malloc(rule.amount);
+
+        memset(more, 0xaa, rule.amount);
+        g_mutex_unlock(&r->lock);
+        send_all(l->fd[!dir], more, rule.amount);
+        g_mutex_lock(&r->lock);
+        break;
+    }
+    case RELAY_TRICKLE:
+        lane->at_a_time = rule.amount;
+        break;
+    }
+    return true;
+}
+
+/* Rules for this place act; how many of n bytes come before the next one.  0: the end. */
+static size_t until_rule(Link *l, int dir, size_t n)
+{
+    Relay *r = l->relay;
+    bool goes_on = true;
+    int i;
+
+    g_mutex_lock(&r->lock);
+    while (goes_on && (i = next_rule(l, dir)) >= 0) {
+        uint64_t moved = l->lane[dir].moved;
+
+        if (r->rules[i].at > moved) {
+            n = MIN(n, r->rules[i].at - moved);
+            break;
+        }
+        goes_on = act(l, dir, i);
+    }
+    g_mutex_unlock(&r->lock);
+    return goes_on ? n : 0;
+}
+
+/* Bytes of one kind go on: how many of the n, 0: the end. */
+static size_t pass(Link *l, int dir, char *data, size_t n)
+{
+    Lane *lane = &l->lane[dir];
+
+    n = until_rule(l, dir, n);
+    if (n && lane->leave_out) {
+        n = MIN(n, lane->leave_out);
+        lane->leave_out -= n;
+        count(l, dir, n);
+        return n;
+    }
+    if (n && lane->change) {
+        n = MIN(n, lane->change);
+        lane->change -= n;
+        for (size_t i = 0; i < n; i++) {
+            data[i] ^= 0x5a;
+        }
+    }
+    if (n && lane->at_a_time) {
+        n = MIN(n, lane->at_a_time);
+        g_usleep(1000);
+    }
+    count(l, dir, n);
+    return n && send_all(l->fd[!dir], data, n) ? n : 0;
+}
+
+/* ---- carrying ---- */
+
+static bool pass_all(Link *l, int dir, char *data, size_t n)
+{
+    while (n) {
+        size_t went = pass(l, dir, data, n);
+
+        if (!went) {
+            return false;
+        }
+        data += went;
+        n -= went;
+    }
+    return true;
+}
+
 static void carry(Link *l, int dir)
 {
     g_autofree char *buf = g_malloc(PIECE);
-    bool only_forward;
     ssize_t n;
 
     while ((n = recv(l->fd[dir], buf, PIECE, 0)) > 0) {
         size_t may = allow(l, dir, n);
 
-        if (dir == 1) {
+        if (dir == RELAY_BACK) {
             wait_released(l->relay);
         }
-        if (!send_all(l->fd[!dir], buf, may) || may < (size_t)n) {
+        if (!pass_all(l, dir, buf, may) || may < (size_t)n) {
             break;
         }
     }
     g_mutex_lock(&l->relay->lock);
-    only_forward = dir == 0 && l->refused;
-    g_mutex_unlock(&l->relay->lock);
-    if (!only_forward) {
+    if (!(dir == RELAY_FORWARD && l->refused)) {
         shut(l);
     }
+    g_mutex_unlock(&l->relay->lock);
 }
 
 static void *carry_forward(void *opaque)
 {
-    carry(opaque, 0);
+    carry(opaque, RELAY_FORWARD);
     return NULL;
 }
 
 static void *carry_back(void *opaque)
 {
-    carry(opaque, 1);
+    carry(opaque, RELAY_BACK);
     return NULL;
 }
 
-static int connect_to(const char *path)
-{
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+/* ---- addresses ---- */
 
-    g_strlcpy(a.sun_path, path, sizeof(a.sun_path));
-    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+typedef struct Address {
+    union {
+        struct sockaddr any;
+        struct sockaddr_un un;
+        struct sockaddr_in in;
+    } u;
+    socklen_t len;
+} Address;
+
+static Address address_of(const char *text)
+{
+    Address a = { .len = sizeof(a.u.un) };
+
+    if (g_str_has_prefix(text, "tcp:")) {
+        a.len = sizeof(a.u.in);
+        a.u.in.sin_family = AF_INET;
+        a.u.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        a.u.in.sin_port = htons(atoi(text + 4));
+    } else {
+        a.u.un.sun_family = AF_UNIX;
+        g_strlcpy(a.u.un.sun_path, text, sizeof(a.u.un.sun_path));
+    }
+    return a;
+}
+
+static int connect_to(Relay *r)
+{
+    Address a;
+    int fd;
+
+    g_mutex_lock(&r->lock);
+    a = address_of(r->to);
+    g_mutex_unlock(&r->lock);
+    fd = socket(a.u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, &a.u.any, a.len) < 0) {
         close(fd);
         return -1;
     }
     return fd;
 }
+
+/* ---- the relay ---- */
 
 static void *accept_thread(void *opaque)
 {
@@ -131,7 +327,7 @@ static void *accept_thread(void *opaque)
     int fd;
 
     while ((fd = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-        int other = connect_to(r->to);
+        int other = connect_to(r);
         Link *l;
 
         if (other < 0) {
@@ -143,6 +339,7 @@ static void *accept_thread(void *opaque)
         l->fd[0] = fd;
         l->fd[1] = other;
         g_mutex_lock(&r->lock);
+        l->number = r->next_number++;
         g_ptr_array_add(r->links, l);
         l->thread[0] = g_thread_new("forward", carry_forward, l);
         l->thread[1] = g_thread_new("back", carry_back, l);
@@ -153,7 +350,7 @@ static void *accept_thread(void *opaque)
 
 Relay *relay_new(const char *path, const char *to)
 {
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    Address a = address_of(path);
     Relay *r = g_new0(Relay, 1);
 
     g_mutex_init(&r->lock);
@@ -161,12 +358,65 @@ Relay *relay_new(const char *path, const char *to)
     r->to = g_strdup(to);
     r->links = g_ptr_array_new();
     r->limit[0] = r->limit[1] = RELAY_NO_LIMIT;
-    r->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    g_strlcpy(a.sun_path, path, sizeof(a.sun_path));
-    g_assert_cmpint(bind(r->listener, (struct sockaddr *)&a, sizeof(a)), ==, 0);
+    r->listener = socket(a.u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    g_assert_cmpint(bind(r->listener, &a.u.any, a.len), ==, 0);
     g_assert_cmpint(listen(r->listener, 8), ==, 0);
     r->thread = g_thread_new("relay", accept_thread, r);
     return r;
+}
+
+void relay_set_to(Relay *r, const char *to)
+{
+    g_mutex_lock(&r->lock);
+    g_free(r->to);
+    r->to = g_strdup(to);
+    g_mutex_unlock(&r->lock);
+}
+
+unsigned relay_port(Relay *r)
+{
+    struct sockaddr_in in;
+    socklen_t len = sizeof(in);
+
+    g_assert_cmpint(getsockname(r->listener, (struct sockaddr *)&in, &len), ==, 0);
+    g_assert_cmpint(in.sin_family, ==, AF_INET);
+    return ntohs(in.sin_port);
+}
+
+void relay_add_rule(Relay *r, RelayRule rule)
+{
+    g_mutex_lock(&r->lock);
+    g_assert_cmpuint(r->n_rules, <, RULES);
+    r->rules[r->n_rules++] = rule;
+    g_mutex_unlock(&r->lock);
+}
+
+void relay_clear_rules(Relay *r)
+{
+    g_mutex_lock(&r->lock);
+    r->n_rules = 0;
+    r->next_number = 0;
+    for (guint i = 0; i < r->links->len; i++) {
+        Link *l = r->links->pdata[i];
+
+        l->number = OLD_LINK; /* of no rule to come but those for any */
+        for (int dir = 0; dir < 2; dir++) {
+            memset(l->lane[dir].done, 0, sizeof(l->lane[dir].done));
+            l->lane[dir].at_a_time = 0;
+        }
+    }
+    g_cond_broadcast(&r->released);
+    g_mutex_unlock(&r->lock);
+}
+
+unsigned relay_acted(Relay *r)
+{
+    unsigned n;
+
+    g_mutex_lock(&r->lock);
+    n = r->acted;
+    g_mutex_unlock(&r->lock);
+    return n;
 }
 
 void relay_cut(Relay *r)
@@ -240,12 +490,12 @@ void relay_free(Relay *r)
 void relay_set_limits(Relay *r, uint64_t forward, uint64_t back)
 {
     g_mutex_lock(&r->lock);
-    r->limit[0] = forward;
-    r->limit[1] = back;
+    r->limit[RELAY_FORWARD] = forward;
+    r->limit[RELAY_BACK] = back;
     for (guint i = 0; i < r->links->len; i++) {
         Link *l = r->links->pdata[i];
 
-        if (l->moved[0] >= forward || l->moved[1] >= back) {
+        if (l->lane[RELAY_FORWARD].moved >= forward || l->lane[RELAY_BACK].moved >= back) {
             shut(l);
         }
     }
@@ -258,7 +508,7 @@ static uint64_t moved(Relay *r, int dir)
 
     g_mutex_lock(&r->lock);
     if (r->links->len) {
-        n = ((Link *)r->links->pdata[r->links->len - 1])->moved[dir];
+        n = ((Link *)r->links->pdata[r->links->len - 1])->lane[dir].moved;
     }
     g_mutex_unlock(&r->lock);
     return n;
@@ -266,10 +516,10 @@ static uint64_t moved(Relay *r, int dir)
 
 uint64_t relay_forward(Relay *r)
 {
-    return moved(r, 0);
+    return moved(r, RELAY_FORWARD);
 }
 
 uint64_t relay_back(Relay *r)
 {
-    return moved(r, 1);
+    return moved(r, RELAY_BACK);
 }

@@ -191,7 +191,7 @@ static void test_source(void)
     Source src;
 
     source_set_up(&src, true);
-    src.m.return_path = return_path_start(&src.m);
+    src.m.return_path = return_path_start(&src.m, NULL);
     g_assert_false(return_path_ended(src.m.return_path, NULL));
     send_hex(&src, "0002000400000001" /* PONG 1 */
                    "00030010000000000000500000001000"
@@ -228,7 +228,7 @@ static void test_lent(void)
 
     g_assert_false(return_path_lent(NULL));
     source_set_up(&src, true);
-    src.m.return_path = return_path_start(&src.m);
+    src.m.return_path = return_path_start(&src.m, NULL);
     return_path_want(src.m.return_path);
     send_hex(&src, "0002000400000001");
     g_usleep(20000);
@@ -262,7 +262,7 @@ static void test_lent_ends(void)
         Source src;
 
         source_set_up(&src, true);
-        src.m.return_path = return_path_start(&src.m);
+        src.m.return_path = return_path_start(&src.m, NULL);
         return_path_want(src.m.return_path);
         send_hex(&src, "0002000400000042");
         wait_lent(&src);
@@ -294,7 +294,7 @@ static void check_refused(const BadCase *c)
     Source src;
 
     source_set_up(&src, !c->precopy);
-    src.m.return_path = return_path_start(&src.m);
+    src.m.return_path = return_path_start(&src.m, NULL);
     send_hex(&src, c->hex);
     close_fd(&src.fd);
     g_assert_false(return_path_join(src.m.return_path, &err));
@@ -359,7 +359,7 @@ static void source_to_recover(Source *src)
     for (unsigned i = 0; i + 1 < ARRAY_SIZE(path); i++) {
         g_assert_true(state_advance(&src->state, path[i], path[i + 1]));
     }
-    src->m.return_path = return_path_start(&src->m);
+    src->m.return_path = return_path_start(&src->m, NULL);
 }
 
 #define BITMAP "000500040372616d"
@@ -418,7 +418,7 @@ static void test_shutdown(void)
     Source src;
 
     source_set_up(&src, true);
-    src.m.return_path = return_path_start(&src.m);
+    src.m.return_path = return_path_start(&src.m, NULL);
     send_hex(&src, "000200040000");
     g_usleep(20000);
     g_assert_false(return_path_ended(src.m.return_path, NULL));
