@@ -45,6 +45,8 @@ static unsigned generation;   /* atomic */
 static GPtrArray *old_maps;   /* machine lock */
 static MemoryListener listener; /* machine lock */
 static PortRegion *ports[0x10000]; /* machine lock */
+static PortRegion *dword_port;    /* machine lock; NULL: none */
+static IOPortBackground background; /* machine lock */
 static bool a20 = true;       /* machine lock */
 
 static const Map empty_map;
@@ -236,6 +238,21 @@ static void io_write(const IORegion *io, uint64_t offset, uint64_t value, unsign
     }
 }
 
+uint64_t io_region_read(const IORegionOps *ops, void *opaque, uint64_t offset, unsigned size)
+{
+    IORegion io = { .ops = ops, .opaque = opaque, .max_default = 8 };
+
+    return io_read(&io, offset, size);
+}
+
+void io_region_write(const IORegionOps *ops, void *opaque, uint64_t offset, uint64_t value,
+                     unsigned size)
+{
+    IORegion io = { .ops = ops, .opaque = opaque, .max_default = 8 };
+
+    io_write(&io, offset, value, size);
+}
+
 /* Largest naturally aligned access at gpa that fits into len bytes. */
 static unsigned access_size(uint64_t gpa, uint64_t len)
 {
@@ -388,20 +405,52 @@ void ioport_unmap(uint16_t port)
     g_free(r);
 }
 
-/* Does the access stay inside the region that answers at its first port? */
-static bool port_whole(const PortRegion *r, unsigned port, unsigned size)
+void ioport_map_dword(uint16_t port, const char *name, const IORegionOps *ops, void *opaque)
 {
-    return r && port - r->first + size <= r->size;
+    g_assert(!dword_port);
+    dword_port = g_new(PortRegion, 1);
+    *dword_port = (PortRegion){ port, 4, { name, ops, opaque, 4 } };
+}
+
+void ioport_set_background(const IOPortBackground *b)
+{
+    background = *b;
+}
+
+/* The region that takes the whole access, or NULL. */
+static PortRegion *port_region(unsigned port, unsigned size)
+{
+    PortRegion *r = ports[port];
+
+    if (dword_port && size == 4 && port == dword_port->first) {
+        return dword_port;
+    }
+    return r && port - r->first + size <= r->size ? r : NULL;
+}
+
+/* Nobody mapped any of the ports. */
+static bool ports_free(unsigned port, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++) {
+        if (port + i > 0xffff || ports[port + i]) {
+            return false;
+        }
+    }
+    return true;
 }
 
 uint32_t ioport_read(uint16_t port, unsigned size)
 {
     MACHINE_LOCK_GUARD();
-    PortRegion *r = ports[port];
+    PortRegion *r = port_region(port, size);
     uint32_t value = 0;
 
-    if (port_whole(r, port, size)) {
+    if (r) {
         return (uint32_t)io_read(&r->io, port - r->first, size);
+    }
+    if (background.read && ports_free(port, size) &&
+        background.read(background.opaque, port, size, &value)) {
+        return value;
     }
     if (size == 1) {
         log_debug(LOG_UNIMP, "read of port %#x: nothing there\n", port);
@@ -416,10 +465,14 @@ uint32_t ioport_read(uint16_t port, unsigned size)
 void ioport_write(uint16_t port, uint32_t value, unsigned size)
 {
     MACHINE_LOCK_GUARD();
-    PortRegion *r = ports[port];
+    PortRegion *r = port_region(port, size);
 
-    if (port_whole(r, port, size)) {
+    if (r) {
         io_write(&r->io, port - r->first, value, size);
+        return;
+    }
+    if (background.write && ports_free(port, size) &&
+        background.write(background.opaque, port, value, size)) {
         return;
     }
     if (size == 1) {
@@ -448,6 +501,10 @@ char *memory_map_describe(void)
         }
     }
     g_string_append(s, "I/O ports:\n");
+    if (dword_port) {
+        g_string_append_printf(s, "  %04x-%04x %s (dwords)\n", dword_port->first,
+                               dword_port->first + 3, dword_port->io.name);
+    }
     for (unsigned p = 0; p < 0x10000; p++) {
         if (ports[p] && ports[p]->first == p) {
             g_string_append_printf(s, "  %04x-%04x %s\n", p, p + ports[p]->size - 1,

@@ -12,15 +12,26 @@ typedef struct ResetEntry {
 } ResetEntry;
 
 static GArray *entries;
+static GArray *late; /* run after all of those */
 
-void reset_handler_add(void (*fn)(void *opaque), void *opaque)
+static void add(GArray **list, void (*fn)(void *opaque), void *opaque)
 {
     ResetEntry e = { fn, opaque };
 
-    if (!entries) {
-        entries = g_array_new(false, false, sizeof(ResetEntry));
+    if (!*list) {
+        *list = g_array_new(false, false, sizeof(ResetEntry));
     }
-    g_array_append_val(entries, e);
+    g_array_append_val(*list, e);
+}
+
+void reset_handler_add(void (*fn)(void *opaque), void *opaque)
+{
+    add(&entries, fn, opaque);
+}
+
+void reset_handler_add_late(void (*fn)(void *opaque), void *opaque)
+{
+    add(&late, fn, opaque);
 }
 
 void reset_handler_remove(void (*fn)(void *opaque), void *opaque)
@@ -34,11 +45,17 @@ void reset_handler_remove(void (*fn)(void *opaque), void *opaque)
     }
 }
 
+static void run(const GArray *list)
+{
+    for (guint i = 0; list && i < list->len; i++) {
+        ResetEntry *e = &g_array_index(list, ResetEntry, i);
+        e->fn(e->opaque);
+    }
+}
+
 void reset_handlers_run(void)
 {
     g_assert(machine_locked());
-    for (guint i = 0; entries && i < entries->len; i++) {
-        ResetEntry *e = &g_array_index(entries, ResetEntry, i);
-        e->fn(e->opaque);
-    }
+    run(entries);
+    run(late);
 }

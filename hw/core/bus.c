@@ -7,7 +7,7 @@
 
 static Bus *buses;
 
-const Bus *bus_new(const char *type, const char *name)
+Bus *bus_new(const char *type, const char *name)
 {
     Bus *bus = g_new0(Bus, 1);
     Bus **tail = &buses;

@@ -105,6 +105,14 @@ static void list_remove(DeviceState *dev)
     }
 }
 
+static bool register_state(DeviceState *dev, Error **errp)
+{
+    const Bus *bus = dev->bus;
+    g_autofree char *path = bus && bus->dev_path ? bus->dev_path(dev) : NULL;
+
+    return vmstate_register(path, dev->alias_instance, device_class(dev)->vmsd, dev, errp);
+}
+
 bool device_realize(DeviceState *dev, Error **errp)
 {
     const DeviceClass *dc = device_class(dev);
@@ -119,7 +127,7 @@ bool device_realize(DeviceState *dev, Error **errp)
     if (dc->realize && !dc->realize(dev, errp)) {
         return false;
     }
-    if (dc->vmsd && !vmstate_register(NULL, dev->alias_instance, dc->vmsd, dev, errp)) {
+    if (dc->vmsd && !register_state(dev, errp)) {
         if (dc->unrealize) {
             dc->unrealize(dev);
         }

@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "hw/i386/pci-pc.h"
 #include "hw/i386/x86-irq.h"
 #include "hw/i386/x86.h"
 #include "hw/timer/mc146818rtc.h"
@@ -162,6 +163,7 @@ static bool pc_init(MachineState *m, Error **errp)
     uint64_t below = x86_ram_below_4g(m->ram_size, q35, pc->max_ram_below_4g);
     x86_map_ram(m, below);
     if (!x86_irq_init(pc->pit, errp) || !x86_create_cpus(m, errp) ||
+        !(q35 ? q35_init : i440fx_init)(below, m->ram_size, errp) ||
         !make_devices(pc, below, errp)) {
         return false;
     }

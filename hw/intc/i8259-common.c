@@ -36,6 +36,17 @@ void pic_reset(PICPair *p)
     chip_reset(&p->chip[1]);
 }
 
+/* Right after a reset: the kernel's model takes the whole chip. */
+void pic_set_elcr(PICPair *p, uint16_t lines)
+{
+    for (int i = 0; i < 2; i++) {
+        p->chip[i].elcr = lines >> 8 * i & p->chip[i].elcr_mask;
+        if (p->ops->reset) {
+            p->ops->reset(&p->chip[i]);
+        }
+    }
+}
+
 static void reset_handler(void *opaque)
 {
     pic_reset(opaque);

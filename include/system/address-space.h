@@ -32,6 +32,29 @@ void memory_unmap(uint64_t gpa);
 void ioport_map(uint16_t port, uint16_t size, const char *name, const IORegionOps *ops,
                 void *opaque);
 void ioport_unmap(uint16_t port);
+/*
+ * Answers 4-byte accesses at exactly this port, ahead of whatever has its bytes (once in a
+ * machine: PCI's address register shares its bytes with others).
+ */
+void ioport_map_dword(uint16_t port, const char *name, const IORegionOps *ops, void *opaque);
+/*
+ * Answers at every port that nobody mapped, with the port as offset; read and write say
+ * whether somebody was there.
+ */
+typedef struct IOPortBackground {
+    bool (*read)(void *opaque, uint16_t port, unsigned size, uint32_t *ret_value);
+    bool (*write)(void *opaque, uint16_t port, uint32_t value, unsigned size);
+    void *opaque;
+} IOPortBackground;
+void ioport_set_background(const IOPortBackground *b);
+
+/*
+ * An access as a map entry with these ops would get it, split or widened to min_size and
+ * max_size: for what dispatches by itself (PCI BARs).  Machine lock held.
+ */
+uint64_t io_region_read(const IORegionOps *ops, void *opaque, uint64_t offset, unsigned size);
+void io_region_write(const IORegionOps *ops, void *opaque, uint64_t offset, uint64_t value,
+                     unsigned size);
 
 /* A20 gate: when off, address bit 20 reads as 0.  Machine lock held. */
 void memory_set_a20(bool on);

@@ -122,6 +122,8 @@ extern PanicAction panic_action;
 
 /* Reset handlers, in registration order.  Machine lock held, vCPUs stopped. */
 void reset_handler_add(void (*fn)(void *opaque), void *opaque);
+/* After all of those, whenever they were added: what firmware does. */
+void reset_handler_add_late(void (*fn)(void *opaque), void *opaque);
 void reset_handler_remove(void (*fn)(void *opaque), void *opaque);
 void reset_handlers_run(void); /* the handlers only; system_reset() is what callers want */
 void system_reset(ShutdownCause cause);

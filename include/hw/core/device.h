@@ -19,10 +19,13 @@
 
 typedef struct DeviceState DeviceState;
 
-/* A place to plug devices into; the machine makes them, they live as long as it. */
+/* A place to plug devices into; they live as long as the machine. */
 typedef struct Bus {
-    const char *type;         /* "ISA", "IDE" */
+    const char *type;         /* "ISA", "IDE", "PCI" */
     char *name;               /* "isa.0" */
+    void *opaque;             /* its maker's */
+    DeviceState *parent;      /* device that the bus is behind; NULL: the machine */
+    char *(*dev_path)(const DeviceState *dev); /* names its saved state; NULL: by type alone */
     struct Bus *next;
 } Bus;
 
@@ -88,7 +91,7 @@ void device_connect_gpio_out(DeviceState *dev, int n, IRQLine *to);
 void device_add_unattached(Object *obj);
 
 /* Buses, in creation order.  Machine lock. */
-const Bus *bus_new(const char *type, const char *name);
+Bus *bus_new(const char *type, const char *name);
 const Bus *bus_first(void);
 const Bus *bus_by_name(const char *name);
 const Bus *bus_by_type(const char *type); /* first one, or NULL */

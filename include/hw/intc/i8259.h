@@ -48,6 +48,11 @@ struct PICPair {
 PICPair *pic_new(Error **errp);
 /* Power-on registers of both chips (ELCR included), then the model's reset. */
 void pic_reset(PICPair *p);
+/*
+ * Set which of the 16 lines are level-triggered, as firmware does through ports 0x4d0 and
+ * 0x4d1 after a reset.  Lines that are always edge-triggered stay so.
+ */
+void pic_set_elcr(PICPair *p, uint16_t lines);
 void pic_set_user_model(const PICOps *ops);
 
 extern const struct VMStateDescription vmstate_i8259; /* section `i8259` */
