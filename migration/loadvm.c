@@ -173,11 +173,24 @@ static bool section_open(Stream *s, WireElement kind, LoadedSection *ret, char r
     return true;
 }
 
-/* PART and END will name it by its id. */
-static void section_keep(Migration *m, uint32_t section_id, const LoadedSection *sec)
+static gboolean same_entry(gpointer id, gpointer sec, gpointer entry)
 {
-    g_hash_table_replace(m->load->sections, GUINT_TO_POINTER(section_id),
-                         g_memdup2(sec, sizeof(*sec)));
+    return ((LoadedSection *)sec)->entry == entry;
+}
+
+/* PART and END will name it by its id.  Each live thing starts once, so the table stays small. */
+static bool section_keep(Migration *m, uint32_t section_id, const LoadedSection *sec,
+                         Error **errp)
+{
+    gpointer id = GUINT_TO_POINTER(section_id);
+
+    if (g_hash_table_find(m->load->sections, same_entry, sec->entry) ||
+        g_hash_table_contains(m->load->sections, id)) {
+        error_setg(errp, "it, or another one with section id %u, was started before", section_id);
+        return false;
+    }
+    g_hash_table_insert(m->load->sections, id, g_memdup2(sec, sizeof(*sec)));
+    return true;
 }
 
 /* Id of PART and END: a live thing that was opened by START. */
@@ -209,16 +222,19 @@ static bool load_section(Migration *m, Stream *s, WireElement kind, bool blob, u
     if (stream_error(s, NULL)) {
         return fail(s, NULL, errp, name, at);
     }
-    if (kind == WIRE_SECTION_FULL) {
+    if (!blob && postcopy_dest_placing(m) &&
+        (kind == WIRE_SECTION_FULL || kind == WIRE_SECTION_START)) {
+        /* The guest runs, or its devices are being loaded by another thread. */
+        error_setg(&err, "%s cannot come in postcopy", wire_element_name(kind));
+        ok = false;
+    } else if (kind == WIRE_SECTION_FULL) {
         ok = section_open(s, kind, &sec, name, &err);
     } else if (blob) {
         error_setg(&err, "%s cannot come inside a package", wire_element_name(kind));
         ok = false;
     } else if (kind == WIRE_SECTION_START) {
-        ok = section_open(s, kind, &sec, name, &err);
-        if (ok) {
-            section_keep(m, section_id, &sec);
-        }
+        ok = section_open(s, kind, &sec, name, &err) &&
+             section_keep(m, section_id, &sec, &err);
     } else {
         ok = section_again(m, section_id, &sec, name, &err);
     }
@@ -353,6 +369,11 @@ static bool cmd_packaged(Migration *m, CommandArgs *a, Error **errp)
     s = stream_new_input_memory(blob, len);
     stream_set_name(s, "package");
     a->result = loadvm_run(m, s, true, errp);
+    if (a->result != LOAD_ERROR && a->result != LOAD_QUIT && postcopy_dest_placing(m)) {
+        /* The stream belongs to the listen thread already: this one must not go on with it. */
+        error_setg(errp, "it has POSTCOPY_LISTEN and ends without POSTCOPY_RUN");
+        return false;
+    }
     return a->result != LOAD_ERROR;
 }
 
@@ -361,7 +382,17 @@ static bool cmd_switchover_start(Migration *m, CommandArgs *a, Error **errp)
     return true; /* for devices that prepare themselves; there are none */
 }
 
-enum { IN_MAIN = 1, IN_BLOB = 2 };
+/* Before LISTEN, inside a package, and on the main stream from LISTEN on. */
+enum { IN_MAIN = 1, IN_BLOB = 2, IN_POSTCOPY = 4 };
+static const char *const places[] = {
+    [IN_MAIN] = "outside of a package", [IN_BLOB] = "inside a package",
+    [IN_POSTCOPY] = "in postcopy",
+};
+
+static int place_of(const Migration *m, bool blob)
+{
+    return blob ? IN_BLOB : postcopy_dest_placing(m) ? IN_POSTCOPY : IN_MAIN;
+}
 
 /* Payload lengths are checked by wire_command_check(). */
 static const struct {
@@ -369,14 +400,14 @@ static const struct {
     int where;
 } commands[WIRE_CMD__MAX] = {
     [WIRE_CMD_OPEN_RETURN_PATH] = { cmd_open_return_path, IN_MAIN },
-    [WIRE_CMD_PING] = { cmd_ping, IN_MAIN | IN_BLOB },
+    [WIRE_CMD_PING] = { cmd_ping, IN_MAIN | IN_BLOB | IN_POSTCOPY },
     [WIRE_CMD_POSTCOPY_ADVISE] = { cmd_advise, IN_MAIN },
     [WIRE_CMD_POSTCOPY_LISTEN] = { cmd_listen, IN_BLOB },
     [WIRE_CMD_POSTCOPY_RUN] = { cmd_run, IN_BLOB },
     [WIRE_CMD_POSTCOPY_RAM_DISCARD] = { cmd_discard, IN_MAIN },
     [WIRE_CMD_PACKAGED] = { cmd_packaged, IN_MAIN },
-    [WIRE_CMD_POSTCOPY_RESUME] = { cmd_resume, IN_MAIN },
-    [WIRE_CMD_RECV_BITMAP] = { cmd_recv_bitmap, IN_MAIN },
+    [WIRE_CMD_POSTCOPY_RESUME] = { cmd_resume, IN_MAIN | IN_POSTCOPY },
+    [WIRE_CMD_RECV_BITMAP] = { cmd_recv_bitmap, IN_MAIN | IN_POSTCOPY },
     [WIRE_CMD_SWITCHOVER_START] = { cmd_switchover_start, IN_MAIN },
 };
 
@@ -394,8 +425,8 @@ static bool load_command(Migration *m, Stream *s, bool blob, uint64_t at, LoadRe
         stream_get_bytes(s, payload, a.len);
         if (!commands[cmd].fn) {
             error_setg(&err, "it is not supported");
-        } else if (!(commands[cmd].where & (blob ? IN_BLOB : IN_MAIN))) {
-            error_setg(&err, "it cannot come %s a package", blob ? "inside" : "outside of");
+        } else if (!(commands[cmd].where & place_of(m, blob))) {
+            error_setg(&err, "it cannot come %s", places[place_of(m, blob)]);
         }
     }
     trace_loadvm_command(wire_command_name(cmd), a.len, at);

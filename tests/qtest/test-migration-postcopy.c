@@ -431,6 +431,87 @@ static void test_cut(void)
     cut_replay(len - 1, true);
 }
 
+/* ---- a source that does not keep to the order ---- */
+
+/* In place of the package's last command, RUN, and what comes behind it. */
+typedef struct Misorder {
+    const char *run;  /* NULL: as it was */
+    size_t run_len;
+    const char *then;
+    size_t then_len;
+    const char *error;
+    bool exits;       /* the load fails; else the guest runs here, and postcopy pauses */
+} Misorder;
+
+#define BYTES(text) text, sizeof(text) - 1
+
+static const Misorder misorders[] = {
+    /* PING 5 for RUN: two threads must not read the stream behind it. */
+    { BYTES("\x08\0\2\0\4\0\0\0\5"), BYTES("\x08\0\2\0\4\0\0\0\4"),
+      "ends without POSTCOPY_RUN", true },
+    { NULL, 0, BYTES("\4\0\0\0\7\5timer\0\0\0\0\0\0\0\2"), "SECTION_FULL cannot come in postcopy",
+      false },
+    { NULL, 0, BYTES("\1\0\0\0\7\3ram\0\0\0\0\0\0\0\4"), "SECTION_START cannot come in postcopy",
+      false },
+    { NULL, 0, BYTES("\x08\0\7\0\4\0\0\0\0"), "it cannot come in postcopy", false },
+    { NULL, 0, BYTES("\x08\0\1\0\0"), "it cannot come in postcopy", false },
+};
+
+/* The recorded conversation up to its package, changed; the package's length follows. */
+static GByteArray *misordered(const Misorder *m)
+{
+    static const char run[] = { 0x08, 0x00, 0x05, 0x00, 0x00 };
+    g_autofree char *path = stream_path("postcopy-none-64M.qemu72.c0.fwd"), *forward = NULL;
+    GByteArray *out = g_byte_array_new();
+    size_t package, blob;
+    uint32_t be;
+    gsize len;
+
+    g_assert_true(g_file_get_contents(path, &forward, &len, NULL));
+    package = find_package(forward, len);
+    memcpy(&be, forward + package + 5, 4);
+    blob = GUINT32_FROM_BE(be);
+    g_assert_cmpint(memcmp(forward + package + 9 + blob - 5, run, 5), ==, 0);
+    g_byte_array_append(out, (uint8_t *)forward, package + 9 + blob);
+    if (m->run) {
+        g_byte_array_set_size(out, out->len - 5);
+        g_byte_array_append(out, (const uint8_t *)m->run, m->run_len);
+        be = GUINT32_TO_BE(blob - 5 + m->run_len);
+        memcpy(out->data + package + 5, &be, 4);
+    }
+    return out;
+}
+
+static void test_misorder(gconstpointer opaque)
+{
+    const Misorder *m = opaque;
+    g_autoptr(GByteArray) stream = misordered(m);
+    g_autofree char *path = NULL, *said = NULL;
+    QTestState *s = replay_start(&path, false);
+    int fd = connect_to(path);
+
+    write_all(fd, (char *)stream->data, stream->len);
+    if (!m->exits) {
+        migration_wait_status(s, "postcopy-active");
+    }
+    write_all(fd, m->then, m->then_len);
+    if (m->exits) {
+        g_assert_cmpint(qtest_wait_exit(s), ==, 1);
+    } else {
+        migration_wait_status(s, "postcopy-paused");
+        qtest_wait_run_state(s, "running");
+    }
+    said = qtest_stderr(s);
+    g_test_message("%s", said);
+    g_assert_nonnull(strstr(said, m->error));
+    close(fd);
+    if (m->exits) {
+        qtest_kill(s);
+    } else {
+        qtest_quit(s);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -456,5 +537,10 @@ int main(int argc, char **argv)
                          test_replay);
     g_test_add_func("/postcopy/closed-before-answer", test_closed_before_answer);
     g_test_add_func("/postcopy/cut", test_cut);
+    for (size_t i = 0; i < G_N_ELEMENTS(misorders); i++) {
+        g_autofree char *name = g_strdup_printf("/postcopy/misorder/%zu", i);
+
+        g_test_add_data_func(name, &misorders[i], test_misorder);
+    }
     return g_test_run();
 }

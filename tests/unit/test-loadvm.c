@@ -247,6 +247,16 @@ static void test_bad_sections(void)
     s = begin();
     stream_put_u8(s, WIRE_SUBSECTION);
     expect(s, "0x05");
+    /* A live thing starts once, whatever id it has: the table of ids must not grow. */
+    for (uint32_t id = 2; id <= 3; id++) {
+        s = begin();
+        for (int i = 0; i < 2; i++) {
+            put_section(s, WIRE_SECTION_START, i ? id : 2, "ram", 0, 4);
+            stream_put_be64(s, WIRE_RAM_EOS);
+            put_footer(s, i ? id : 2);
+        }
+        expect(s, "started before");
+    }
 }
 
 static void test_bad_header(void)
