@@ -339,36 +339,51 @@ static bool peek_subsection(Stream *s, const VMStateDescription *vmsd, char ret_
     return !strncmp(ret_name, vmsd->name, strlen(vmsd->name));
 }
 
-static const VMStateDescription *find_subsection(const VMStateDescription *vmsd, const char *name)
+/* Index in vmsd->subsections; -1: unknown. */
+static int find_subsection(const VMStateDescription *vmsd, const char *name)
 {
-    for (const VMStateDescription *const *sub = vmsd->subsections; sub && *sub; sub++) {
-        if (!strcmp((*sub)->name, name)) {
-            return *sub;
+    for (int i = 0; vmsd->subsections && vmsd->subsections[i]; i++) {
+        if (!strcmp(vmsd->subsections[i]->name, name)) {
+            return i;
         }
     }
-    return NULL;
+    return -1;
+}
+
+/* The head of the next one, up to its version, in *ret_version; its index, -1 with errp set. */
+static int open_subsection(Stream *s, const VMStateDescription *vmsd, const char *name,
+                           uint64_t *seen, uint32_t *ret_version, Error **errp)
+{
+    int i = find_subsection(vmsd, name);
+
+    if (i < 0) {
+        error_setg(errp, "%s: unknown subsection '%s' at offset %" PRIu64, vmsd->name, name,
+                   stream_offset(s));
+        return -1;
+    }
+    g_assert(i < 64);
+    if (*seen & 1ULL << i) {
+        error_setg(errp, "%s: subsection '%s' comes again at offset %" PRIu64, vmsd->name, name,
+                   stream_offset(s));
+        return -1;
+    }
+    *seen |= 1ULL << i;
+    stream_skip(s, 2 + strlen(name));
+    *ret_version = stream_get_be32(s);
+    return stream_error(s, errp) ? -1 : i;
 }
 
 static bool load_subsections(Stream *s, const VMStateDescription *vmsd, void *opaque,
                              Error **errp)
 {
+    uint64_t seen = 0;
     char name[256];
 
     while (peek_subsection(s, vmsd, name)) {
-        const VMStateDescription *sub = find_subsection(vmsd, name);
         uint32_t version;
+        int i = open_subsection(s, vmsd, name, &seen, &version, errp);
 
-        if (!sub) {
-            error_setg(errp, "%s: unknown subsection '%s' at offset %" PRIu64, vmsd->name, name,
-                       stream_offset(s));
-            return false;
-        }
-        stream_skip(s, 2 + strlen(name));
-        version = stream_get_be32(s);
-        if (stream_error(s, errp)) {
-            return false;
-        }
-        if (!vmstate_load(s, sub, opaque, version, errp)) {
+        if (i < 0 || !vmstate_load(s, vmsd->subsections[i], opaque, version, errp)) {
             return false;
         }
     }

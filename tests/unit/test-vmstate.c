@@ -477,6 +477,7 @@ static void test_subsection_edges(void)
     static const uint8_t footer[] = { 1, 0x7e, 0, 0, 0, 5 };
     static const uint8_t cut[] = { 1, 5, 200, 's', 'u', 'b' };
     static const uint8_t bad[] = { 1, FIRST, 0xee };
+    static const uint8_t again[] = { 1, FIRST, 2, SECOND, 3, NESTED, 4, FIRST, 2 };
     uint64_t used;
     Sub b = { 0 };
 
@@ -486,6 +487,9 @@ static void test_subsection_edges(void)
     assert_load_refused(&vmstate_sub, &b, version, sizeof(version), 1, "sub/first: version 3");
     b = (Sub){ 0 };
     assert_load_refused(&vmstate_sub, &b, bad, sizeof(bad), 1, "sub/first: first cannot be 0xee");
+    b = (Sub){ 0 };
+    assert_load_refused(&vmstate_sub, &b, again, sizeof(again), 1,
+                        "sub: subsection 'sub/first' comes again");
     /* What is not ours is left for whoever comes next. */
     const struct {
         const uint8_t *data;
