@@ -26,10 +26,13 @@ int64_t virtual_clock_ns(void)
     return __atomic_load_n(&running, __ATOMIC_ACQUIRE) ? host_clock_ns() + off : off;
 }
 
+/* What is due by now; a timer that is due again at once waits until others had their turn. */
 static gboolean run_expired(gpointer unused)
 {
+    int64_t now = virtual_clock_ns();
+
     g_assert(machine_locked());
-    while (timers && running && timers->expire_ns <= virtual_clock_ns()) {
+    while (timers && running && timers->expire_ns <= now) {
         Timer *t = timers;
         timers = t->next;
         t->expire_ns = -1;

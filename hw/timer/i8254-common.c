@@ -5,12 +5,16 @@
  */
 #include "hw/timer/i8254.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "accel/accel.h"
 #include "accel/kvm.h"
 #include "migration/vmstate.h"
 #include "system/runstate.h"
+
+/* What the clock may have shown when a count was loaded: a century either way. */
+#define LOAD_TIME_MAX (NS_PER_SEC * 100 * 366 * 24 * 3600)
 
 static const PITOps no_model = { .name = "isa-pit" };
 static const PITOps *user_model = &no_model;
@@ -55,7 +59,7 @@ int64_t pit_next_transition(const PITChannel *c, int64_t now)
         return -1;
     }
     ns = c->count_load_time + scale(next, NS_PER_SEC, PIT_FREQ);
-    return ns > now ? ns : now + 1;
+    return ns > now ? ns : now + scale(1, NS_PER_SEC, PIT_FREQ);
 }
 
 void pit_reset(PITState *s)
@@ -95,10 +99,15 @@ static bool pit_post_load(void *opaque, int version_id, Error **errp)
     for (int i = 0; i < 3; i++) {
         PITChannel *c = &s->channels[i];
 
-        if (c->count < 0 || c->count > 0x10000 || c->mode > 7 || c->rw_mode > 4) {
-            error_setg(errp, "impossible state of channel %d: count %d, mode %u, rw_mode %u", i,
-                       c->count, c->mode, c->rw_mode);
+        if (c->count < 0 || c->count > 0x10000 || c->mode > 7 || c->rw_mode > 4 ||
+            c->count_load_time < -LOAD_TIME_MAX || c->count_load_time > LOAD_TIME_MAX) {
+            error_setg(errp, "impossible state of channel %d: count %d, mode %u, rw_mode %u, "
+                       "loaded at %" PRId64 " ns", i, c->count, c->mode, c->rw_mode,
+                       c->count_load_time);
             return false;
+        }
+        if (!c->count) {
+            c->count = 0x10000; /* another way to say it */
         }
     }
     return !s->ops->post_load || s->ops->post_load(s, errp);

@@ -406,6 +406,9 @@ static bool rtc_post_load(void *opaque, int version_id, Error **errp)
     }
     s->cmos_index &= 0x7f;
     s->period = timer_pending(&s->periodic_timer) ? rate_period(s) : 0;
+    if (!s->period) {
+        timer_del(&s->periodic_timer); /* not a timer without a period */
+    }
     s->last_second = guest_seconds(s);
     arm_update(s);
     return true;

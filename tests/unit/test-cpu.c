@@ -153,6 +153,27 @@ static void test_interrupt_controllers(void)
     check_roundtrip(full, "i8254", 0, &vmstate_i8254, &pit);
 }
 
+/* A stream may not bring a timer into a state in which it divides by zero or fires for ever. */
+static void test_pit_hostile(void)
+{
+    static const PITOps pit_ops;
+    PITState pit = { .ops = &pit_ops };
+
+    g_assert_true(vmstate_i8254.post_load(&pit, 3, NULL));
+    for (int i = 0; i < 3; i++) {
+        g_assert_cmpint(pit.channels[i].count, ==, 0x10000);
+    }
+    pit.channels[1].count = 0x10001;
+    g_assert_false(vmstate_i8254.post_load(&pit, 3, NULL));
+    pit.channels[1].count = 1;
+    pit.channels[1].mode = 3;
+    pit.channels[1].count_load_time = INT64_MIN;
+    g_assert_false(vmstate_i8254.post_load(&pit, 3, NULL));
+    pit.channels[1].count_load_time = -1000000;
+    g_assert_true(vmstate_i8254.post_load(&pit, 3, NULL));
+    g_assert_cmpint(pit_next_transition(&pit.channels[1], 5000), >, 5000 + 400);
+}
+
 /* Hidden state travels in hflags, the stack top in the status word. */
 static void test_hidden_state(void)
 {
@@ -405,6 +426,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cpu/vmstate/roundtrip", test_roundtrip);
     g_test_add_func("/cpu/vmstate/reset", test_reset_state);
     g_test_add_func("/cpu/vmstate/controllers", test_interrupt_controllers);
+    g_test_add_func("/cpu/vmstate/pit-hostile", test_pit_hostile);
     g_test_add_func("/cpu/vmstate/hidden", test_hidden_state);
     g_test_add_func("/cpu/vmstate/refused", test_refused);
     g_test_add_func("/cpu/options", test_options);

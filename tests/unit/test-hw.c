@@ -277,6 +277,27 @@ static void test_rtc_interrupts(void)
     g_assert_cmpint(virtual_clock_deadline(), ==, -1);
 }
 
+/* A periodic timer that is pending at rate 0, as no guest can make it, would never stop firing. */
+static void test_rtc_hostile(void)
+{
+    MACHINE_LOCK_GUARD();
+    const VMStateDescription *vmsd = device_class(rtc)->vmsd;
+    enum { REG_A = 10, PERIODIC_TIMER = 128 + 1 + 28 };
+    g_autoptr(GByteArray) body = NULL;
+    int64_t now = virtual_clock_ns();
+
+    set_cmos(10, 0x20);
+    body = save(vmsd, rtc);
+    g_assert_cmphex(body->data[REG_A], ==, 0x20);
+    for (int i = 0; i < 8; i++) {
+        g_assert_cmphex(body->data[PERIODIC_TIMER + i], ==, 0xff); /* not pending */
+        body->data[PERIODIC_TIMER + i] = now >> (56 - 8 * i);
+    }
+    g_assert_true(load(vmsd, rtc, body->data, body->len));
+    g_assert_cmpint(virtual_clock_warp_to(now + 1000), ==, now + 1000);
+    set_cmos(10, 0x26);
+}
+
 /* IDE */
 
 static char *disk_path;
@@ -555,6 +576,7 @@ int main(int argc, char **argv)
     g_test_add_func("/hw/uart/save", test_uart_save);
     g_test_add_func("/hw/rtc/time", test_rtc_time);
     g_test_add_func("/hw/rtc/interrupts", test_rtc_interrupts);
+    g_test_add_func("/hw/rtc/hostile", test_rtc_hostile);
     g_test_add_func("/hw/ide/identify", test_ide_identify);
     g_test_add_func("/hw/ide/read", test_ide_read);
     g_test_add_func("/hw/ide/write", test_ide_write);
