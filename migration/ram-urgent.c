@@ -11,6 +11,9 @@
 #include "ram.h"
 #include "trace/migration.h"
 
+/* Each thread that touches guest memory over there can wait for one page. */
+#define URGENT_MAX 65536
+
 typedef struct UrgentRequest {
     RamSourceBlock *b;
     uint64_t page, n;
@@ -49,6 +52,16 @@ void urgent_push(Migration *m, RamSourceBlock *b, uint64_t start, uint64_t len)
     stat_set(r->urgent_waiting, 1);
     g_mutex_unlock(&r->urgent_lock);
     src_wake(m);
+}
+
+bool urgent_full(RamSource *r)
+{
+    bool full;
+
+    g_mutex_lock(&r->urgent_lock);
+    full = g_queue_get_length(&r->urgent) >= URGENT_MAX;
+    g_mutex_unlock(&r->urgent_lock);
+    return full;
 }
 
 bool urgent_next(RamSource *r, PageRun *ret_run)

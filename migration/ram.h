@@ -170,6 +170,8 @@ void urgent_clear(RamSource *r);
  * caller).  Wakes the migration thread.
  */
 void urgent_push(Migration *m, RamSourceBlock *b, uint64_t start, uint64_t len);
+/* Do so many requests wait that the destination cannot mean them all? */
+bool urgent_full(RamSource *r);
 /* Drop all requests: the destination asks again when it has recovered.  Migration thread. */
 void urgent_forget(RamSource *r);
 /* Oldest request that still has dirty pages: its pages as a run.  Migration thread. */

@@ -100,7 +100,8 @@ static bool request_ok(const RAMBlock *rb, const WireReqPages *req, Error **errp
 }
 
 /* Whole host pages around a request: what was taken back was taken back like that. */
-static void serve_request(ReturnPath *rp, RamSourceBlock *b, uint64_t start, uint64_t len)
+static bool serve_request(ReturnPath *rp, RamSourceBlock *b, uint64_t start, uint64_t len,
+                          Error **errp)
 {
     uint64_t page = b->rb->page_size;
     uint64_t first = ROUND_DOWN(start, page);
@@ -109,9 +110,14 @@ static void serve_request(ReturnPath *rp, RamSourceBlock *b, uint64_t start, uin
 
     if (preempt) {
         preempt_source_send(preempt, b, first, n);
-    } else {
-        urgent_push(rp->m, b, first, n);
+        return true;
     }
+    if (urgent_full(rp->m->ram)) {
+        error_setg(errp, "the destination asks for pages and does not take those that it gets");
+        return false;
+    }
+    urgent_push(rp->m, b, first, n);
+    return true;
 }
 
 static Verdict req_pages(ReturnPath *rp, WireRpMessage message, const uint8_t *payload, size_t len,
@@ -141,8 +147,7 @@ static Verdict req_pages(ReturnPath *rp, WireRpMessage message, const uint8_t *p
         return FAILED;
     }
     trace_return_path_req_pages(rp->last_block->rb->idstr, req.start, req.len);
-    serve_request(rp, rp->last_block, req.start, req.len);
-    return GO_ON;
+    return serve_request(rp, rp->last_block, req.start, req.len, errp) ? GO_ON : FAILED;
 }
 
 static Verdict on_req_pages(ReturnPath *rp, const uint8_t *payload, size_t len, Error **errp)

@@ -307,6 +307,36 @@ static void check_refused(const BadCase *c)
     source_tear_down(&src);
 }
 
+/* A destination that asks for ever and takes nothing must not fill the source's memory. */
+static void test_flood(void)
+{
+    static const uint8_t ask[] = { 0, 4, 0, 12, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0x10, 0 };
+    g_autoptr(Error) err = NULL;
+    uint8_t many[1000 * sizeof(ask)];
+    Source src;
+
+    for (size_t i = 0; i < sizeof(many); i++) {
+        many[i] = ask[i % sizeof(ask)];
+    }
+    source_set_up(&src, true);
+    src.m.return_path = return_path_start(&src.m, NULL);
+    send_hex(&src, "00030010000000000000500000001000" "0372616d");
+    for (int i = 0; i < 70 && !return_path_ended(src.m.return_path, NULL); i++) {
+        for (size_t done = 0, n = 0; done < sizeof(many) && (ssize_t)n >= 0; done += n) {
+            n = send(src.fd, many + done, MIN(sizeof(many) - done, 4000), MSG_DONTWAIT);
+            if ((ssize_t)n < 0 && !return_path_ended(src.m.return_path, NULL)) {
+                g_usleep(500); /* it has much to read */
+                n = 0;
+            }
+        }
+    }
+    close_fd(&src.fd);
+    g_assert_false(return_path_join(src.m.return_path, &err));
+    g_assert_nonnull(strstr(err->message, "does not take those that it gets"));
+    g_assert_cmpuint(src.m.stats.postcopy_requests, ==, 65536);
+    source_tear_down(&src);
+}
+
 static void test_refused(void)
 {
     static const BadCase cases[] = {
@@ -436,6 +466,7 @@ int main(int argc, char **argv)
     g_test_add_func("/return-path/lent", test_lent);
     g_test_add_func("/return-path/lent-ends", test_lent_ends);
     g_test_add_func("/return-path/refused", test_refused);
+    g_test_add_func("/return-path/flood", test_flood);
     g_test_add_func("/return-path/recovery-messages", test_recovery_messages);
     g_test_add_func("/return-path/broken", test_broken);
     g_test_add_func("/return-path/recover", test_recover);
