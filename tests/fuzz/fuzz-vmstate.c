@@ -1,7 +1,9 @@
 /*
  * Fuzz target: device state.  The first byte chooses a registered device of a PC (or a
- * description with every kind of field), the second a version; the rest is the body of its
- * section.  What loads must also save.
+ * description with every kind of field), or with NAMED a name and an instance follow, as in the header of
+ * a section; the next byte is a version.  The rest is the body of the section; with PATCH, changes of
+ * what the device would save now.  What loads must also save, and then a guest touches every port
+ * and register: no state may lead it outside of anything.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,9 +12,14 @@
 #include "fuzz.h"
 #include "migration/savevm.h"
 #include "migration/stream-internal.h"
+#include "system/address-space.h"
 #include "system/clock.h"
 #include "system/machine-lock.h"
 #include "util/util.h"
+
+#define NAMED 0x80
+#define PATCH 0x80 /* of the version */
+#define SOME_TIME_NS (2 * 1000 * 1000)
 
 /* ---- a description with the kinds of fields that devices have seldom or never ---- */
 
@@ -83,20 +90,23 @@ static void timer_fired(void *opaque)
 {
 }
 
-static void load_and_save(const VMStateDescription *vmsd, void *state, int version, FuzzInput *in)
+/* True: it was loaded. */
+static bool load_and_save(const VMStateDescription *vmsd, void *state, int version,
+                          const void *data, size_t len)
 {
-    g_autoptr(Stream) s = stream_new_input_memory(in->data, in->len);
+    g_autoptr(Stream) s = stream_new_input_memory(data, len);
     g_autoptr(Stream) out = stream_new_output_memory();
     Error *err = NULL;
-    bool ok = vmstate_load(s, vmsd, state, version, &err);
+    bool ok = vmstate_load(s, vmsd, state, version, &err), saved;
 
     g_assert(ok == !err);
     g_clear_error(&err);
     if (ok) {
-        ok = vmstate_save(out, vmsd, state, &err);
-        g_assert(ok == !err);
+        saved = vmstate_save(out, vmsd, state, &err);
+        g_assert(saved == !err);
         g_clear_error(&err);
     }
+    return ok;
 }
 
 static void kinds(int version, FuzzInput *in)
@@ -104,34 +114,145 @@ static void kinds(int version, FuzzInput *in)
     Kinds k = { 0 };
 
     timer_init(&k.timer, timer_fired, NULL);
-    load_and_save(&vmstate_kinds, &k, 1 + version % 3, in);
+    load_and_save(&vmstate_kinds, &k, 1 + version % 3, in->data, in->len);
     timer_del(&k.timer);
     g_free(k.blob);
 }
 
+/* What the device would save, changed byte by byte: position (16 bits), value. */
+static bool load_patched(const VMStateDescription *vmsd, void *state, int version, FuzzInput *in)
+{
+    g_autoptr(Stream) out = stream_new_output_memory();
+    g_autofree uint8_t *body = NULL;
+    const void *saved;
+    size_t len;
+
+    if (!vmstate_save(out, vmsd, state, NULL)) {
+        return false;
+    }
+    saved = stream_memory_data(out, &len);
+    body = g_memdup2(saved, len);
+    while (in->len && len) {
+        size_t at = fuzz_take_u8(in) << 8;
+
+        at |= fuzz_take_u8(in);
+        body[at % len] = fuzz_take_u8(in);
+    }
+    return load_and_save(vmsd, state, version, body, len);
+}
+
+/* What a guest may do next. */
+static void touch_everything(void)
+{
+    static const uint64_t mmio[] = { 0xfec00000, 0xfed00000, 0xfee00000 };
+
+    for (unsigned port = 0; port < 0x700; port++) {
+        ioport_read(port, 1);
+    }
+    for (unsigned port = 0; port < 0x700; port++) {
+        ioport_write(port, port * 7 + 1, 1);
+    }
+    ioport_read(0x1f0, 4);
+    ioport_write(0x1f0, 0x12345678, 4);
+    for (size_t i = 0; i < ARRAY_SIZE(mmio); i++) {
+        for (unsigned at = 0; at < 0x400; at += 16) {
+            memory_load(mmio[i] + at, 4);
+            memory_store(mmio[i] + at, at, 4);
+        }
+    }
+    virtual_clock_warp_to(virtual_clock_ns() + SOME_TIME_NS);
+}
+
+static GBytes *good[256]; /* of each entry of the registry: what it saved at first */
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-    fuzz_make_machine("q35", 4 * MiB);
+    const GPtrArray *entries;
+
+    fuzz_make_pc(4 * MiB);
+    MACHINE_LOCK_GUARD();
+    entries = save_registry()->entries;
+    g_assert(entries->len < ARRAY_SIZE(good));
+    for (guint i = 0; i < entries->len; i++) {
+        const SaveEntry *e = g_ptr_array_index(entries, i);
+        g_autoptr(Stream) out = stream_new_output_memory();
+
+        if (e->vmsd && vmstate_save(out, e->vmsd, e->opaque, NULL)) {
+            size_t len;
+            const void *data = stream_memory_data(out, &len);
+
+            good[i] = g_bytes_new(data, len);
+        }
+    }
     return 0;
+}
+
+/* The next input meets the machine that this one met; a load that failed leaves half a state. */
+static void restore(void)
+{
+    const GPtrArray *entries = save_registry()->entries;
+
+    for (guint i = 0; i < entries->len; i++) {
+        const SaveEntry *e = g_ptr_array_index(entries, i);
+
+        if (good[i]) {
+            g_autoptr(Stream) s = stream_new_input_gbytes(good[i]);
+
+            /* (Only the run state, which has not been stored yet, does not load as it is.) */
+            vmstate_load(s, e->vmsd, e->opaque, e->vmsd->version_id, NULL);
+        }
+    }
+}
+
+static const SaveEntry *choose(unsigned first, FuzzInput *in)
+{
+    const GPtrArray *entries = save_registry()->entries;
+    char name[256] = "";
+    size_t len;
+
+    if (!(first & NAMED)) {
+        return first % (entries->len + 1) == entries->len
+                   ? NULL : g_ptr_array_index(entries, first % (entries->len + 1));
+    }
+    len = fuzz_take_u8(in);
+    for (size_t i = 0; i < len; i++) {
+        name[i] = fuzz_take_u8(in);
+    }
+    return save_registry_find(save_registry(), name, fuzz_take_u8(in));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     FuzzInput in = { data, size };
-    const GPtrArray *entries = save_registry()->entries;
-    unsigned which = fuzz_take_u8(&in) % (entries->len + 1);
-    unsigned version = fuzz_take_u8(&in);
+    unsigned first = fuzz_take_u8(&in), version, versions;
+    const VMStateDescription *vmsd;
     const SaveEntry *e;
+    bool loaded;
 
     MACHINE_LOCK_GUARD();
-    if (which == entries->len) {
+    e = choose(first, &in);
+    version = fuzz_take_u8(&in);
+    if (!e) {
         kinds(version, &in);
         return 0;
     }
-    e = g_ptr_array_index(entries, which);
-    if (e->vmsd) {
-        unsigned versions = e->vmsd->version_id - e->vmsd->minimum_version_id + 1;
-        load_and_save(e->vmsd, e->opaque, e->vmsd->version_id - version % versions, &in);
+    vmsd = e->vmsd;
+    if (!vmsd) {
+        return 0;
     }
+    versions = vmsd->version_id - vmsd->minimum_version_id + 1;
+    if (version & PATCH) {
+        loaded = load_patched(vmsd, e->opaque, vmsd->version_id, &in);
+    } else {
+        loaded = load_and_save(vmsd, e->opaque, vmsd->version_id - version % versions, in.data,
+                               in.len);
+    }
+    if (loaded) {
+        fuzz_isolate(true);
+        touch_everything();
+        fuzz_run_main_loop();
+        fuzz_isolate(false);
+    }
+    restore();
     return 0;
 }

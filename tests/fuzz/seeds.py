@@ -1,17 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Writes the inputs that the fuzz targets start from: one folder a target below DIR.
+"""Writes the inputs that the fuzz targets start from: one folder a target below DIR, and a
+dictionary NAME.dict for those that read text; and below DIR/regressions those that once broke
+something, from the hexadecimal text in regressions/TARGET/NAME.hex.
 
 usage: seeds.py DIR
 
 Streams and messages are taken from the captured ones in tests/data/streams where that is
 possible, and made small; the rest is written here."""
+import json as jsonlib
 import os
+import re
 import struct
 import sys
 import zlib
 
-STREAMS = os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'data', 'streams')
+TOP = os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', '..')
+STREAMS = os.path.join(TOP, 'tests', 'data', 'streams')
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(TOP, 'scripts'))
+from qapi.schema import Schema
 PAGE = 4096
 RAM = 1 << 20
 
@@ -100,10 +108,56 @@ def mapped_ram():
         yield struct.pack('>H', len(whole)) + whole + rest
 
 
+def postcopy():
+    """Flags, length and bytes of the main stream, then the recovering stream or the preempt channel."""
+    def talk(main, rest=b'', flags=0):
+        return bytes([flags]) + struct.pack('>H', len(main)) + main + rest
+
+    listen, run = command(4), command(5)
+    pages = section(2, 1, PAGES[5:-5])
+    all_pages = section(3, 1, b''.join(be64(n * PAGE | 2 | (0x20 if n else 0)) +
+                                       (b'' if n else str8('ram')) + b'\0'
+                                       for n in range(RAM // PAGE)) + be64(0x10))
+    before = HEADER + TALK + ADVISE + START + PAGES + DISCARD + command(2, be32(2))
+    switch = before + PACKAGED + command(2, be32(4))
+    bitmap, resume = command(10, str8('ram')), command(9)
+    yield talk(switch + all_pages + b'\0')
+    yield talk(switch + pages, bitmap + resume + all_pages + b'\0')
+    yield talk(switch + pages + b'\xff', command(10, str8('nosuch')) + resume)
+    yield talk(switch, resume + bitmap + pages)
+    yield talk(switch + all_pages + b'\0', be64(0x5000 | 2) + str8('ram') + b'\0' + be64(0x10), 1)
+    # What a source must not do: end a package without RUN, load devices behind it, start twice.
+    for blob in (listen, listen + TIMER, listen + run, run, listen + listen, listen + b'\0',
+                 TIMER + listen + command(2, be32(0x42)) + run):
+        yield talk(before + command(7, be32(len(blob))) + blob + pages)
+    for late in (TIMER, GLOBAL, START, ADVISE, DISCARD, PACKAGED, command(1), command(11)):
+        yield talk(switch + late, bitmap + late)
+    for data in captured('.c0.fwd'):
+        at = data.find(b'\x08\0\x07\0\x04')
+        if at > 0:
+            yield talk((data[:600] + data[at - 200:at + 2000]).replace(be64(64 << 20), be64(RAM)))
+
+
+def sections(data):
+    """Sections of device state in a stream: name, instance, version, body."""
+    for m in re.finditer(rb'\x04(....)(.)', data, re.S):
+        at, n = m.end(), m.group(2)[0]
+        name = data[at:at + n]
+        end = data.find(b'\x7e' + m.group(1), at)
+        if n and re.fullmatch(rb'[\w:./@-]+', name) and at + n + 8 <= end < at + 20000:
+            instance, version = struct.unpack('>II', data[at + n:at + n + 8])
+            if instance < 256 and version < 64:
+                yield name, instance, version, data[at + n + 8:end]
+
+
 def vmstate():
     for device in range(40):
+        yield bytes([device, 0x80])
         for size in (8, 64, 512, 4096):
             yield bytes([device, 0]) + bytes(size)
+    for data in captured('.bin'):
+        for name, instance, _, body in sections(data):
+            yield bytes([0x80, len(name)]) + name + bytes([instance, 0]) + body
 
 
 def return_path():
@@ -179,13 +233,161 @@ def options():
         yield b'\5' + text.encode()
 
 
+# ---- text: from the tables of the source and the schema ----
+
+def source(*folders):
+    for folder in folders:
+        for name in sorted(os.listdir(os.path.join(TOP, folder))):
+            if name.endswith('.c'):
+                with open(os.path.join(TOP, folder, name), encoding='utf-8') as f:
+                    yield f.read()
+
+
+def schema():
+    folder = os.path.join(TOP, 'qapi')
+    with open(os.path.join(folder, 'meson.build'), encoding='utf-8') as f:
+        modules = re.search(r'qapi_modules = \[(.*?)\]', f.read(), re.S).group(1)
+    return Schema([os.path.join(folder, m + '.json') for m in re.findall(r"'([\w-]+)'", modules)])
+
+
+class Values:
+    """A value of a type of the schema: the kind-th choice wherever there is one."""
+
+    def __init__(self, sch, kind):
+        self.sch, self.kind = sch, kind
+
+    def value(self, t, depth=0):
+        simple = {'str': ('ram', '/machine', 'fd:x', 'd'), 'bool': (False, True), 'null': (None,),
+                  'any': ({},), 'number': (1.5,)}
+        if isinstance(t, list):
+            return [self.value(t[0], depth + 1)] if depth < 4 else []
+        meta = self.sch.meta(t)
+        if meta == 'builtin':
+            choice = simple.get(t, (0, 1, 4096, 1 << 40))
+            return choice[self.kind % len(choice)]
+        ent = self.sch.types[t]
+        if meta == 'enum':
+            return ent.values[self.kind % len(ent.values)]['name']
+        if meta == 'alternate':
+            branches = list(ent.branches.values())
+            return self.value(branches[self.kind % len(branches)], depth + 1)
+        out = {m.name: self.value(m.type, depth + 1) for m in self.sch.all_members(ent)
+               if not m.optional or (self.kind and depth < 4)}
+        if meta == 'union':
+            names = list(ent.branches)
+            out[ent.tag] = names[self.kind % len(names)]
+            out.update(self.value(ent.branches[out[ent.tag]], depth + 1))
+        return out
+
+
+def qmp():
+    sch = schema()
+    for cmd in sch.commands:
+        for kind in range(4):
+            args = Values(sch, kind).value(cmd.arg) if cmd.arg else {}
+            yield jsonlib.dumps({'execute': cmd.name, 'arguments': args, 'id': kind}).encode()
+    for line in list(hmp())[::9]:
+        yield jsonlib.dumps({'execute': 'human-monitor-command',
+                             'arguments': {'command-line': line.decode().strip()}}).encode()
+
+
+def hmp_words():
+    for text in source('monitor', 'migration', 'hw/core', 'chardev', 'system'):
+        for names, args in re.findall(r'\n    \{ "([\w|?-]+)", "([\w:?,/-]*)",', text):
+            yield names.split('|')[0], args
+
+
+def hmp():
+    value = {'s': 'ram', 'S': 'driver,id=x', 'i': '1', 'l': '0x1000+4*2', 'o': '2M', 'b': 'on', '/': '/4xb'}
+    for name, args in hmp_words():
+        words = ''
+        for a in args.split(','):
+            kind = a.split(':')[1] if ':' in a else ''
+            words += {'/': '/4xb'}.get(kind) or (' ' + (kind if kind[:1] == '-' else value.get(kind[:1], '')))
+        yield f'{name}{words}\n'.encode()
+        yield f'info {name}{words}\n'.encode()
+        yield f'{name}\n\t'.encode()
+    yield b'hel\x1b[D\x1b[A\x1b[3~p\t\t\x01x\x05\x0b\x17\x15info \t\n'
+
+
+def qtest():
+    for text in source('tests/qtest'):
+        for line in re.findall(r'"((?:in[bwl]|out[bwl]|read[bwlq]?|write[bwlq]?|clock_|irq_|set_irq|memset|b64)\w*\b ?[^"%\\]*)"', text):
+            yield line.encode() + b'\n'
+    yield b'inb 0x1f7\noutb 0x1f6 0xe0\noutb 0x1f2 1\noutb 0x1f7 0x20\ninw 0x1f0\n'
+    yield b'outb 0x43 0x34\noutb 0x40 0\noutb 0x40 1\nclock_step 1000000\ninb 0x40\n'
+    yield b'outb 0x70 0xa\noutb 0x71 0x26\noutb 0x70 0xb\noutb 0x71 0x42\nclock_step 100000000\ninb 0x71\n'
+    yield b'outb 0x20 0x11\noutb 0x21 8\noutb 0x21 4\noutb 0x21 1\noutb 0x20 0xa\ninb 0x20\n'
+    yield b'writel 0xfec00000 0x10\nwritel 0xfec00010 0x10000\nreadl 0xfec00010\n'
+    yield b'writel 0xfee00320 0x20030\nwritel 0xfee003e0 3\nwritel 0xfee00380 100\nclock_step 500000\nreadl 0xfee00390\n'
+    yield b'outb 0x3fb 0x83\noutb 0x3f8 1\noutb 0x3fb 3\noutb 0x3fc 0x1b\noutb 0x3f8 0x41\ninb 0x3f8\n'
+    yield b'outl 0xcf8 0x80000000\ninl 0xcfc\noutw 0x604 0x2000\ninw 0x604\ninl 0x608\n'
+    yield b'write 0x1000 4 0xdeadbeef\nread 0x1000 4\nb64write 0x1000 3 AAAA\nb64read 0 16\nmemset 0 16 7\n'
+    yield b'irq_intercept_in ioapic\nset_irq_in ioapic unnamed-gpio-in 3 1\nirq_intercept_out ioapic\nendianness\n'
+
+
+def option_rows():
+    for text in source('system'):
+        yield from re.findall(r'\n    \{ "([\w-]+)", (?:"([^"]*)"|NULL),', text)
+
+
+def cmdline():
+    for name, arg in option_rows():
+        yield f'-{name}\n{arg.lower()}'.encode()
+    for text in source('tests/qtest'):
+        for args in re.findall(r'qtest_(?:init|run)\w*\((?:NULL, \S+ )?"([^"]*)"', text):
+            yield args.replace('%d', '16').replace('%s', 'x').replace(' ', '\n').encode()
+    yield b'-smp\n4,sockets=2,cores=2,maxcpus=4\n-m\n16M,slots=2,maxmem=64M\n-M\nq35,accel=qtest\n-S'
+    yield b'-object\n{"qom-type":"secret","id":"s","data":"x"}\n-chardev\nringbuf,id=r,size=1024\n-name\nx,process=y'
+    yield b'-object\nmemory-backend-ram,id=m,size=1M\n-object\nauthz-list,id=z,policy=deny,rules.0.match=a\n-uuid\n12345678-9abc-def0-1234-56789abcdef0'
+    yield b'-chardev\nsocket,id=c,path=/x,server=on,wait=off\n-sandbox\non,spawn=deny\n-run-with\nuser=x,chroot=/y'
+
+
+def words(name):
+    """The vocabulary of a target that reads text."""
+    if name == 'qmp':
+        sch = schema()
+        yield from (c.name for c in sch.commands)
+        for ent in sch.types.values():
+            yield from (m.name for m in getattr(ent, 'local', []))
+            yield from (v['name'] for v in getattr(ent, 'values', []))
+    elif name == 'hmp':
+        yield from (n for n, _ in hmp_words())
+    elif name == 'qtest':
+        for text in source('system'):
+            yield from re.findall(r'\n    \{ "(\w+)", \d, \d,', text)
+    elif name == 'cmdline':
+        for option, arg in option_rows():
+            yield '-' + option
+            yield from re.findall(r'[a-z][\w-]+=?', arg)
+
+
+def regressions():
+    """Target, name, bytes."""
+    top = os.path.join(os.path.dirname(os.path.realpath(__file__)), 'regressions')
+    for target in sorted(os.listdir(top)):
+        for name in sorted(os.listdir(os.path.join(top, target))):
+            with open(os.path.join(top, target, name), encoding='ascii') as f:
+                yield target, name, bytes.fromhex(''.join(l for l in f if l[0] != '#'))
+
+
 def main():
-    for make in (wire, stream_load, mapped_ram, vmstate, return_path, multifd, json, options):
-        folder = os.path.join(sys.argv[1], make.__name__.replace('_', '-'))
+    for target, name, data in regressions():
+        folder = os.path.join(sys.argv[1], 'regressions', target)
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, name.removesuffix('.hex')), 'wb') as f:
+            f.write(data)
+    for make in (wire, stream_load, postcopy, mapped_ram, vmstate, return_path, multifd, json, qmp, hmp, qtest,
+                 cmdline, options):
+        name = make.__name__.replace('_', '-')
+        folder = os.path.join(sys.argv[1], name)
         os.makedirs(folder, exist_ok=True)
         for n, data in enumerate(make()):
-            with open(os.path.join(folder, f'seed-{n:03}'), 'wb') as f:
+            with open(os.path.join(folder, f'seed-{n:04}'), 'wb') as f:
                 f.write(data)
+        with open(os.path.join(sys.argv[1], name + '.dict'), 'w', encoding='ascii') as f:
+            for word in sorted(set(words(name))):
+                f.write(f'"{word}"\n')
 
 
 if __name__ == '__main__':
