@@ -13,6 +13,9 @@
 #include "system/ramblock.h"
 #include "util/util.h"
 
+/* The decoder keeps so much of what came before; level 20, the highest, wants no more. */
+#define WINDOW_LOG_MAX 25
+
 struct CodecState {
     ZSTD_CCtx *enc;
     ZSTD_DCtx *dec;
@@ -46,9 +49,10 @@ static CodecState *decoder_new(Error **errp)
     CodecState *c = g_new0(CodecState, 1);
 
     c->dec = ZSTD_createDCtx();
-    if (!c->dec) {
-        error_setg(errp, "zstd cannot start: no memory");
+    if (!c->dec ||
+        ZSTD_isError(ZSTD_DCtx_setParameter(c->dec, ZSTD_d_windowLogMax, WINDOW_LOG_MAX))) {
         codec_free(c);
+        error_setg(errp, "zstd cannot start: no memory");
         return NULL;
     }
     return c;

@@ -197,6 +197,29 @@ static void test_codec(gconstpointer opaque)
     codec->free(dec);
 }
 
+/* A frame says how much of it the decoder must keep: as much as level 20 does, not all it likes. */
+static void test_zstd_window(void)
+{
+    static const struct {
+        uint8_t log;
+        bool good;
+    } windows[] = { { 19, true }, { 25, true }, { 26, false }, { 27, false }, { 31, false } };
+    g_autofree uint8_t *page = g_malloc(PAGE), *data = g_malloc0(9 + PAGE);
+
+    for (size_t i = 0; i < ARRAY_SIZE(windows); i++) {
+        CodecState *dec = multifd_codec_zstd.decoder_new(NULL);
+        g_autoptr(Error) err = NULL;
+        /* magic, descriptor, window; one raw block of a page */
+        const uint8_t head[] = { 0x28, 0xb5, 0x2f, 0xfd, 0, (windows[i].log - 10) << 3,
+                                 (PAGE << 3) & 0xff, (PAGE << 3) >> 8 & 0xff, PAGE >> 13 };
+
+        memcpy(data, head, sizeof(head));
+        g_assert_true(multifd_codec_zstd.decode(dec, data, 9 + PAGE, &page, 1, &err) ==
+                      windows[i].good);
+        multifd_codec_zstd.free(dec);
+    }
+}
+
 /* Data that is cut, too long, or changed: an error, or at least nothing outside of the pages. */
 static void test_codec_damage(gconstpointer opaque)
 {
@@ -269,6 +292,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/multifd/codec/zlib", &multifd_codec_zlib, test_codec);
     g_test_add_data_func("/multifd/codec/zstd", &multifd_codec_zstd, test_codec);
     g_test_add_data_func("/multifd/codec/zlib-damage", &multifd_codec_zlib, test_codec_damage);
+    g_test_add_func("/multifd/codec/zstd-window", test_zstd_window);
     g_test_add_data_func("/multifd/codec/zstd-damage", &multifd_codec_zstd, test_codec_damage);
     g_test_add_func("/multifd/channels", test_kinds);
     return g_test_run();
