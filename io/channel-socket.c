@@ -117,13 +117,23 @@ static const IOChannelClass socket_class = {
 IOChannel *io_channel_socket_new(int fd)
 {
     IOChannel *ioc = g_new0(IOChannel, 1);
-    int on = 1;
+    /* A host that is gone is noticed after a minute also by who only listens. */
+    const int on = 1, idle = 30, interval = 10, count = 3;
 
     io_channel_init(ioc, &socket_class, "socket");
     ioc->fd_in = ioc->fd_out = fd;
-    /* Fails on sockets that are not TCP, which have no such delay. */
+    /* These fail on sockets that are not TCP, which have no such delay and no lost hosts. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     return ioc;
+}
+
+bool io_channel_is_socket(const IOChannel *ioc)
+{
+    return (ioc->inner ? ioc->inner : ioc)->klass == &socket_class;
 }
 
 static void set_buffer(int fd, int force, int option, size_t bytes)
@@ -137,16 +147,16 @@ static void set_buffer(int fd, int force, int option, size_t bytes)
 
 void io_channel_set_send_buffer(IOChannel *ioc, size_t bytes)
 {
-    ioc = ioc->inner ? ioc->inner : ioc;
-    if (ioc->klass == &socket_class) {
+    if (io_channel_is_socket(ioc)) {
+        ioc = ioc->inner ? ioc->inner : ioc;
         set_buffer(ioc->fd_out, SO_SNDBUFFORCE, SO_SNDBUF, bytes);
     }
 }
 
 void io_channel_set_recv_buffer(IOChannel *ioc, size_t bytes)
 {
-    ioc = ioc->inner ? ioc->inner : ioc;
-    if (ioc->klass == &socket_class) {
+    if (io_channel_is_socket(ioc)) {
+        ioc = ioc->inner ? ioc->inner : ioc;
         set_buffer(ioc->fd_in, SO_RCVBUFFORCE, SO_RCVBUF, bytes);
     }
 }

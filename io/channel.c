@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 
 #include "io/channel-private.h"
 #include "trace/io.h"
@@ -106,6 +107,26 @@ static int poll_again(struct pollfd *fds, nfds_t n, int timeout_ms)
     return ready;
 }
 
+static void count_moved(IOChannel *ioc, ssize_t n)
+{
+    if (n > 0) {
+        __atomic_fetch_add(&ioc->moved, n, __ATOMIC_RELAXED);
+    }
+}
+
+uint64_t io_channel_moved(const IOChannel *ioc)
+{
+    return __atomic_load_n(&ioc->moved, __ATOMIC_RELAXED);
+}
+
+uint64_t io_channel_unsent(const IOChannel *ioc)
+{
+    int fd = __atomic_load_n(&(ioc->inner ? ioc->inner : ioc)->fd_out, __ATOMIC_RELAXED);
+    int n = 0;
+
+    return fd >= 0 && (!ioctl(fd, TIOCOUTQ, &n) || !ioctl(fd, FIONREAD, &n)) ? n : 0;
+}
+
 /* Bytes that can be read although no descriptor says so. */
 static bool has_pending(IOChannel *ioc)
 {
@@ -167,6 +188,7 @@ ssize_t io_channel_try_readv(IOChannel *ioc, const struct iovec *iov, size_t n, 
                                                 : IO_WOULD_BLOCK;
     }
     r = ioc->klass->try_readv(ioc, iov, MIN(n, IOV_MAX), errp);
+    count_moved(ioc, r);
     if (r != IO_WOULD_BLOCK) {
         trace_io_channel_read(ioc, n, r);
     }
@@ -177,6 +199,7 @@ ssize_t io_channel_readv(IOChannel *ioc, const struct iovec *iov, size_t n, Erro
 {
     ssize_t r = ioc->klass->readv(ioc, iov, MIN(n, IOV_MAX), errp);
 
+    count_moved(ioc, r);
     trace_io_channel_read(ioc, n, r);
     return r;
 }
@@ -215,6 +238,7 @@ ssize_t io_channel_writev(IOChannel *ioc, const struct iovec *iov, size_t n, Err
         n = 1;
     }
     r = ioc->klass->writev(ioc, iov, MIN(n, IOV_MAX), errp);
+    count_moved(ioc, r);
     trace_io_channel_write(ioc, n, r);
     return r;
 }

@@ -131,7 +131,9 @@ typedef enum MigParamType {
     X(MODE, mode, "mode", MODE, "", 0, 3, MIG_MODE_NORMAL, false, "mode")                        \
     X(DIRECT_IO, direct_io, "direct-io", BOOL, "", 0, 1, 0, false, "direct-io")                  \
     X(X_RDMA_CHUNK_SIZE, x_rdma_chunk_size, "x-rdma-chunk-size", SIZE, " bytes", 1048576,        \
-      1073741824, 1048576, false, "x-rdma-chunk-size")
+      1073741824, 1048576, false, "x-rdma-chunk-size")                                          \
+    X(X_PEER_TIMEOUT, x_peer_timeout, "x-peer-timeout", U64, " ms", 0, 86400000, 60000, true,    \
+      "x-peer-timeout")
 
 /* X(id, field, QMP name, type, -global name or NULL); shown by HMP behind max-cpu-throttle */
 #define MIG_STR_PARAMS(X)                                        \

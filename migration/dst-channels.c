@@ -19,6 +19,7 @@
 #include "stream-internal.h"
 #include "util/log.h"
 #include "util/util.h"
+#include "watch.h"
 #include "wire.h"
 
 #define FIRST_BYTES 4
@@ -30,6 +31,7 @@ typedef struct Undecided {
     Migration *m;
     IOChannel *ioc;
     guint source; /* GLib source */
+    guint timer;  /* the same: its patience; 0: no end to it */
 } Undecided;
 
 DstChannelKind dst_channel_kind(const uint8_t *first, bool have_main, unsigned missing,
@@ -99,7 +101,7 @@ static void start_main(Migration *m, IOChannel *ioc)
     m->in = stream_new_input(ioc);
     migration_set_channel(m, ioc);
     close_if_complete(m); /* before the source gets an answer, which invites the next connection */
-    m->thread = thread_try_start("incoming", dst_main, m, &err);
+    m->thread = mig_watch_start(m, &err) ? thread_try_start("incoming", dst_main, m, &err) : NULL;
     if (!m->thread) {
         dst_finish(m, err);
     }
@@ -135,6 +137,9 @@ static void decide(Migration *m, IOChannel *ioc, const uint8_t *first)
 
 static void undecided_free(Undecided *u)
 {
+    if (u->timer) {
+        g_source_remove(u->timer);
+    }
     u->m->undecided = g_slist_remove(u->m->undecided, u);
     io_channel_unref(u->ioc);
     g_free(u);
@@ -190,20 +195,35 @@ static gboolean on_first_bytes(gint fd, GIOCondition cond, gpointer opaque)
     return G_SOURCE_REMOVE;
 }
 
+/* Whoever it is, it is in nobody's way: the next one is waited for as before. */
+static gboolean on_silent(gpointer opaque)
+{
+    Undecided *u = opaque;
+
+    warn_report("a connection to %s said nothing and was closed (x-peer-timeout)", u->m->uri);
+    g_source_remove(u->source);
+    u->timer = 0;
+    undecided_free(u);
+    return G_SOURCE_REMOVE;
+}
+
 void dst_channels_accepted(IOChannel *ioc, void *opaque)
 {
     Migration *m = opaque;
     Undecided *u;
 
     begin(m);
-    /* Nothing to tell apart, or nothing to look at. */
-    if (!missing(m) || !ioc->klass->peek) {
+    /* Nothing to look at, or nothing to tell apart: a preempt channel says nothing by itself. */
+    if (!ioc->klass->peek || (m->channel && !missing(m))) {
         decide(m, ioc, NULL);
         return;
     }
     u = g_new0(Undecided, 1);
     u->m = m;
     u->ioc = ioc;
+    if (mig_live(MIG_PARAM_X_PEER_TIMEOUT)) {
+        u->timer = g_timeout_add(mig_live(MIG_PARAM_X_PEER_TIMEOUT), on_silent, u);
+    }
     m->undecided = g_slist_prepend(m->undecided, u);
     look(u);
 }

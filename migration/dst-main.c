@@ -134,6 +134,7 @@ void *dst_main(void *opaque)
     }
     migration_moment(m, FAULT_DST_HEADER);
     if (mapped_open(m, stream_channel(m->in), &err) && loadvm_header(m, m->in, &err)) {
+        stat_set(m->greeted, 1);
         result = loadvm_run(m, m->in, false, &err);
     }
     if (result == LOAD_EOF && m->multifd_recv &&

@@ -37,6 +37,7 @@ typedef struct MigrateAddress MigrateAddress; /* channel.h */
 typedef struct TlsCreds TlsCreds;            /* io/tls.h */
 typedef struct MultifdSend MultifdSend;      /* multifd/multifd.h */
 typedef struct MultifdRecv MultifdRecv;      /* multifd/multifd.h */
+typedef struct MigWatch MigWatch;            /* watch.c */
 
 /* Measuring, src-rates.c.  [m] */
 typedef struct RateState {
@@ -102,6 +103,9 @@ struct Migration {
                                   right behind the main one */
     int start_postcopy;        /* [a] migrate-start-postcopy was given */
     bool in_postcopy;          /* [m] the switch was made */
+    bool given_up;             /* [m] what lets the destination run the guest has been sent: precopy's
+                                  end, or the whole package of postcopy */
+    int unconfirmed;           /* [a] paused before the destination said that it has the guest */
     PreemptSource *preempt;    /* the return-path thread's; made and freed by [m] while there is
                                   none; NULL: no preempt channel */
     MultifdMarks marks;        /* [m] what tells the destination to wait for its channels */
@@ -127,6 +131,12 @@ struct Migration {
     LoadState *load;           /* [i] section ids seen on this stream */
     PostcopyDest *postcopy_dest; /* NULL until POSTCOPY_ADVISE */
 
+    /* ---- watch.c ---- */
+    MigWatch *watch;       /* [L] NULL: not watched (any more) */
+    uint64_t naps;             /* [a] source: how often it was silent by its own choice */
+    int closing;               /* [a] source: all is said, the channel may take its time */
+    int greeted;               /* [a] destination: header and configuration are read */
+
     MigStats stats;            /* [a] counters */
 };
 
@@ -136,6 +146,8 @@ Migration *migration_source_current(void);      /* NULL: none was ever started *
 Migration *migration_destination_current(void);
 /* First error wins; err is consumed.  Any thread. */
 void migration_set_error(Migration *m, Error *err);
+/* The same, and then `why` in front of the first error (a comma or colon at its end).  Any thread. */
+void migration_explain_error(Migration *m, Error *err, const char *why);
 /* A copy, or NULL.  Any thread. */
 Error *migration_get_error(Migration *m);
 /* Forget it: what broke is mended.  Any thread. */

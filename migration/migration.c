@@ -38,6 +38,7 @@
 #include "trace/migration.h"
 #include "util/log.h"
 #include "util/util.h"
+#include "watch.h"
 #include "wire.h"
 
 /* All that outlives one migration.  Machine lock. */
@@ -210,6 +211,7 @@ static void migration_free(Migration *m)
         return;
     }
     join_thread(m);
+    mig_watch_stop(m);
     multifd_send_free(m->multifd_send);
     multifd_recv_free(m->multifd_recv);
     dst_channels_clear(m);
@@ -271,6 +273,14 @@ void migration_set_error(Migration *m, Error *err)
     }
     g_mutex_unlock(&m->error_lock);
     g_clear_error(&err);
+}
+
+void migration_explain_error(Migration *m, Error *err, const char *why)
+{
+    migration_set_error(m, err);
+    g_mutex_lock(&m->error_lock);
+    error_prefix(&m->error, "%s", why);
+    g_mutex_unlock(&m->error_lock);
 }
 
 Error *migration_get_error(Migration *m)
@@ -613,12 +623,19 @@ bool migration_start(const MigrateAddress *addr, const MigrateAddress *cpr, bool
     m->marks = marks_known(m->config);
     set_current(&root->source, m);
     g_assert(state_advance_any(m->state, MIG_STATE_SETUP, NULL));
-    m->thread = thread_try_start("migration", src_main, m, errp);
+    m->thread = mig_watch_start(m, errp) ? thread_try_start("migration", src_main, m, errp) : NULL;
     if (!m->thread) {
         state_advance_any(m->state, MIG_STATE_FAILING, NULL);
         state_advance_any(m->state, MIG_STATE_FAILED, NULL);
     }
     return m->thread != NULL;
+}
+
+/* In a pause only while the destination has never said that it has the guest. */
+static bool may_cancel(const Migration *m)
+{
+    return mig_state_get(m->state) != MIG_STATE_POSTCOPY_PAUSED ||
+           __atomic_load_n(&m->unconfirmed, __ATOMIC_ACQUIRE);
 }
 
 bool migration_cancel(Error **errp)
@@ -630,7 +647,7 @@ bool migration_cancel(Error **errp)
         was == MIG_STATE_FAILING) {
         return true;
     }
-    if (!state_advance_any(m->state, MIG_STATE_CANCELLING, NULL)) {
+    if (!may_cancel(m) || !state_advance_any(m->state, MIG_STATE_CANCELLING, NULL)) {
         /* It ended in the meantime, or the guest is on the other side. */
         was = migration_source_state();
         if (mig_state_is_postcopy(was)) {

@@ -40,6 +40,7 @@ struct ReturnPath {
     bool lent;                 /* [R] it does; it may look without the lock */
     bool ended;                /* [R] */
     int answered;              /* atomic: a message came */
+    int refused;               /* atomic: SHUT with another value than 0 came */
     uint32_t last_pong;        /* atomic: its cookie; 0: none came */
     unsigned bitmaps;          /* atomic: blocks whose received bitmap is complete */
     int resumed;               /* atomic: RESUME_ACK came */
@@ -57,6 +58,7 @@ static Verdict on_shut(ReturnPath *rp, const uint8_t *payload, size_t len, Error
 
     trace_return_path_message("SHUT", value);
     if (value) {
+        __atomic_store_n(&rp->refused, 1, __ATOMIC_RELEASE);
         error_setg(errp, "the destination reports that its load failed (SHUT %" PRIu32 ")", value);
         return FAILED;
     }
@@ -393,6 +395,11 @@ bool return_path_ended(ReturnPath *rp, Error **errp)
     }
     g_mutex_unlock(&rp->lock);
     return ended;
+}
+
+bool return_path_refused(const ReturnPath *rp)
+{
+    return __atomic_load_n(&rp->refused, __ATOMIC_ACQUIRE);
 }
 
 bool return_path_answered(const ReturnPath *rp)

@@ -32,6 +32,8 @@ ReturnPath *return_path_start(Migration *m, Error **errp); /* NULL: no thread ca
  * Any thread; does not wait.
  */
 bool return_path_ended(ReturnPath *rp, Error **errp);
+/* Did the destination say that its load failed (SHUT with another value than 0)?  Any thread. */
+bool return_path_refused(const ReturnPath *rp);
 /* Has the destination said anything yet?  It answers the first PING at once.  Any thread. */
 bool return_path_answered(const ReturnPath *rp);
 /* Cookie of the PONG that came last, 0: none.  Any thread. */

@@ -35,6 +35,7 @@
 #include "trace/migration.h"
 #include "util/sched.h"
 #include "util/util.h"
+#include "watch.h"
 #include "wire.h"
 
 #define SEND_BUFFER (4 * MiB)
@@ -54,6 +55,7 @@ static void rate_sleep(Migration *m)
 {
     int64_t left_us = stream_rate_left_us(m->out);
 
+    mig_watch_nap(m);
     if (left_us > 0 && !migration_cancelled(m)) {
         stream_flush(m->out);
         if (return_path_lent(m->return_path)) {
@@ -240,6 +242,7 @@ static bool switchover_allowed(Migration *m)
 static void wait_for_ack(Migration *m)
 {
     stream_flush(m->out);
+    mig_watch_nap(m);
     mig_state_wait(m->state, MIG_STATE_ACTIVE, g_get_monotonic_time() + ACK_POLL_US);
 }
 
@@ -394,6 +397,7 @@ static bool hear_and_close(Migration *m, Error **errp)
     rates_account(m);
     migration_moment(m, FAULT_SRC_SHUT);
     if (m->return_path && !return_path_join(m->return_path, errp)) {
+        m->given_up &= !return_path_refused(m->return_path);
         return false;
     }
     /* In postcopy the channels have nothing left to do, and may have broken with the main one. */
@@ -402,18 +406,52 @@ static bool hear_and_close(Migration *m, Error **errp)
     } else if (m->multifd_send && !multifd_send_finish(m->multifd_send, errp)) {
         return false;
     }
+    stat_set(m->closing, 1);
     return mapped_close(m, errp) && stream_close(m->out, errp);
+}
+
+/*
+ * The destination runs the guest when it has read EOF.  Before that one byte goes out it says that
+ * nothing else is missing: so whatever breaks up to here leaves the guest to the source, and it is
+ * the end itself that gives the guest away.
+ */
+static bool destination_has_all(Migration *m, Error **errp)
+{
+    if (m->return_path) {
+        savevm_send_ping(m->out, WIRE_PING_ALL_LOADED);
+        while (return_path_last_pong(m->return_path) != WIRE_PING_ALL_LOADED) {
+            if (migration_cancelled(m) || !return_path_alive(m, errp)) {
+                return false;
+            }
+            mig_state_wait(m->state, MIG_STATE_DEVICE, G_MAXINT64);
+        }
+    }
+    migration_moment(m, FAULT_SRC_LOADED);
+    return !migration_cancelled(m) && (stream_flush(m->out) || !stream_error(m->out, errp));
+}
+
+/* Without a return path nobody knows more than what the writing says. */
+static bool send_end(Migration *m, Error **errp)
+{
+    savevm_send_eof(m->out);
+    if (m->return_path) {
+        if (!stream_flush(m->out)) {
+            stream_error(m->out, errp);
+            return false;
+        }
+        m->given_up = true;
+    }
+    savevm_send_vmdesc(m, m->out);
+    return true;
 }
 
 static bool complete_precopy(Migration *m, Error **errp)
 {
     stream_rate_set(m->out, 0);
     if (!savevm_complete_live(m, false, errp) || migration_cancelled(m) ||
-        !send_devices(m, errp)) {
+        !send_devices(m, errp) || !destination_has_all(m, errp) || !send_end(m, errp)) {
         return false;
     }
-    savevm_send_eof(m->out);
-    savevm_send_vmdesc(m, m->out);
     return hear_and_close(m, errp) &&
            (m->config->mode != MIG_MODE_CPR_EXEC || cpr_exec(m, errp));
 }
@@ -498,12 +536,33 @@ static void end_well(Migration *m)
     }
 }
 
+/* As it was; but if the destination may run it, somebody has to look first.  Machine lock held. */
+static void let_guest_go_on(Migration *m)
+{
+    if (!m->machine_stopped || !runstate_check(RUN_STATE_FINISH_MIGRATE)) {
+        return;
+    }
+    if (m->given_up && !m->in_postcopy) {
+        runstate_set(RUN_STATE_POSTMIGRATE);
+    } else if (m->vm_was_running) {
+        vm_start();
+    } else {
+        runstate_set(m->old_run_state);
+    }
+}
+
 /* The guest goes on here as it was, if it is still ours. */
 static void end_badly(Migration *m, Error *err)
 {
     converge_end(m);
     snapshot_end(m);
-    if (err) {
+    if (m->given_up && !m->in_postcopy) {
+        if (!err) {
+            error_setg(&err, "the migration was cancelled");
+        }
+        migration_explain_error(m, err, "the destination has all of the guest and may run it: look "
+                                "there; if it does not, 'cont' lets the guest go on here: ");
+    } else if (err) {
         migration_set_error(m, err);
     }
     if (!postcopy_source_take_back(m)) {
@@ -525,13 +584,7 @@ static void end_badly(Migration *m, Error *err)
     MACHINE_LOCK_GUARD();
     m->journeys = ram_source_take_journeys(m->ram);
     ram_source_free(g_steal_pointer(&m->ram));
-    if (m->machine_stopped && runstate_check(RUN_STATE_FINISH_MIGRATE)) {
-        if (m->vm_was_running) {
-            vm_start();
-        } else {
-            runstate_set(m->old_run_state);
-        }
-    }
+    let_guest_go_on(m);
     stat_set(m->stats.end_ms, host_clock_ms());
     state_advance_any(m->state, migration_cancelled(m) ? MIG_STATE_CANCELLED : MIG_STATE_FAILED,
                       NULL);

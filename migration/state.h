@@ -83,10 +83,12 @@ typedef enum MigSide { MIG_SRC, MIG_DST, MIG_SIDE__MAX } MigSide;
     X(DEVICE, CANCELLING, SRC, "main", "migrate_cancel")                                      \
     X(DEVICE, FAILING, SRC, "migration", "error while devices are saved")                     \
     X(POSTCOPY_DEVICE, POSTCOPY_ACTIVE, SRC, "migration or return-path", "PONG 0x42")         \
-    X(POSTCOPY_DEVICE, FAILING, SRC, "migration", "the destination failed to load devices")   \
+    X(POSTCOPY_DEVICE, FAILING, SRC, "migration", "the package is not whole, or SHUT 1")      \
+    X(POSTCOPY_DEVICE, POSTCOPY_PAUSED, SRC, "migration", "nobody knows whether it runs there") \
     X(POSTCOPY_ACTIVE, COMPLETED, SRC, "migration", "every page is sent, SHUT 0")             \
     X(POSTCOPY_ACTIVE, POSTCOPY_PAUSED, SRC, "migration", "the channel broke")                \
     X(POSTCOPY_PAUSED, POSTCOPY_RECOVER_SETUP, SRC, "main", "migrate resume=true")            \
+    X(POSTCOPY_PAUSED, CANCELLING, SRC, "main", "migrate_cancel: it never ran there")         \
     X(POSTCOPY_RECOVER_SETUP, POSTCOPY_RECOVER, SRC, "migration", "connected again")          \
     X(POSTCOPY_RECOVER_SETUP, POSTCOPY_PAUSED, SRC, "migration", "could not connect")         \
     X(POSTCOPY_RECOVER, POSTCOPY_ACTIVE, SRC, "migration", "RESUME_ACK")                      \

@@ -97,6 +97,7 @@ typedef enum WireRpMessage {
     X(IN_PACKAGE, 3, "inside PACKAGED, devices are loaded")         \
     X(AFTER_PACKAGE, 4, "after PACKAGED, the listen thread reads")  \
     X(DEVICES_LOADED, 0x42, "inside PACKAGED: postcopy-device ends")    \
+    X(ALL_LOADED, 0x43, "precopy, before EOF: the answer says that the rest is loaded")   \
     X(MARKS, 0x4d00, "before `ram`: which marks of multifd?  Ferry's own")       \
     X(MARKS_KNOWN, 0x4d01, "only PONG, Ferry's answer to it: MULTIFD_FLUSH")     \
     X(MARKS_ROUND, 0x4d10, "plus the round, behind an EOS without a mark")

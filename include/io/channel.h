@@ -56,6 +56,7 @@ struct IOChannel {
     IOChannel *inner; /* what this one is a layer over (TLS), NULL: none; owned by the class */
     bool two_way;
     bool close_in_peace; /* exec: close() does not wait for the child, which may live 2 s more */
+    uint64_t moved; /* atomic: bytes, both directions */
     gint shut;      /* atomic: bits 1 << IO_SHUTDOWN_READ, 1 << IO_SHUTDOWN_WRITE */
     int quit_fd[2]; /* eventfds [IO_SHUTDOWN_READ/WRITE] that wake blocked IO; owned, -1: none */
 };
@@ -116,6 +117,12 @@ typedef enum IOReady {
  */
 unsigned io_channel_poll(IOChannel *ioc, unsigned want, int other_fd, int timeout_ms);
 
+/* Bytes that were read and written so far.  Any thread. */
+uint64_t io_channel_moved(const IOChannel *ioc);
+/* Bytes that were written and that the peer's host (pipe, unix socket: the peer) has not taken. */
+uint64_t io_channel_unsent(const IOChannel *ioc);
+/* Is it a socket, or a layer over one? */
+bool io_channel_is_socket(const IOChannel *ioc);
 /* Constructors; fds pass to the channel. */
 IOChannel *io_channel_socket_new(int fd);
 /* Pipe, socket or file by descriptor: a socket becomes a socket channel. */

@@ -65,6 +65,9 @@ bool multifd_marks_probe(Migration *m, Error **errp);
 /* For the options and memory of m; no channel yet.  Main thread. */
 MultifdRecv *multifd_recv_new(Migration *m);
 /* Take over a connection and start its thread.  Main thread. */
+/* Calls fn with each channel that there is.  Any thread. */
+void multifd_recv_each(MultifdRecv *mr, void (*fn)(IOChannel *ioc, void *opaque), void *opaque);
+void multifd_send_each(MultifdSend *ms, void (*fn)(IOChannel *ioc, void *opaque), void *opaque);
 void multifd_recv_add(MultifdRecv *mr, IOChannel *ioc);
 /* Connections that are still to come.  Main thread. */
 unsigned multifd_recv_missing(const MultifdRecv *mr);

@@ -433,6 +433,17 @@ bool multifd_recv_no_more_pages(MultifdRecv *mr, Error **errp)
     return good;
 }
 
+void multifd_recv_each(MultifdRecv *mr, void (*fn)(IOChannel *ioc, void *opaque), void *opaque)
+{
+    g_mutex_lock(&mr->lock);
+    for (unsigned i = 0; i < mr->n; i++) {
+        if (mr->channels[i].ioc) {
+            fn(mr->channels[i].ioc, opaque);
+        }
+    }
+    g_mutex_unlock(&mr->lock);
+}
+
 void multifd_recv_shutdown(MultifdRecv *mr)
 {
     g_mutex_lock(&mr->lock);

@@ -513,6 +513,17 @@ bool multifd_send_finish(MultifdSend *ms, Error **errp)
     return good;
 }
 
+void multifd_send_each(MultifdSend *ms, void (*fn)(IOChannel *ioc, void *opaque), void *opaque)
+{
+    g_mutex_lock(&ms->lock);
+    for (unsigned i = 0; i < ms->n && !ms->closed; i++) {
+        if (ms->channels[i].ioc) {
+            fn(ms->channels[i].ioc, opaque);
+        }
+    }
+    g_mutex_unlock(&ms->lock);
+}
+
 void multifd_send_shutdown(MultifdSend *ms)
 {
     g_mutex_lock(&ms->lock);

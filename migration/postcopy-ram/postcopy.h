@@ -58,7 +58,8 @@ bool postcopy_source_confirmed(Migration *m, Error **errp);
 void postcopy_source_hear_out(Migration *m);
 /*
  * The migration failed.  True: the guest is (still) ours, and the state is failing (or
- * cancelling, if it was that).  False: the destination has it.
+ * cancelling, if it was that).  False: the destination has it, or may have it: the whole package
+ * is sent, and the destination has not said that it failed.
  */
 bool postcopy_source_take_back(Migration *m);
 /* Return-path thread: a PONG came. */

@@ -42,16 +42,25 @@ static void close_channel(Migration *m)
 /* Sleep until somebody gives a new address.  False: the process goes down. */
 static bool pause_here(Migration *m, Error *err)
 {
-    trace_postcopy_paused("source", error_get_pretty(err));
-    migration_set_error(m, err);
     close_channel(m);
+    if (mig_state_get(m->state) == MIG_STATE_POSTCOPY_DEVICE) {
+        __atomic_store_n(&m->unconfirmed, 1, __ATOMIC_RELEASE);
+    }
+    trace_postcopy_paused("source", error_get_pretty(err));
+    if (__atomic_load_n(&m->unconfirmed, __ATOMIC_ACQUIRE)) {
+        migration_explain_error(m, err, "the destination has not said whether it runs the guest: "
+                                "if it is postcopy-paused, recover; if it has failed, "
+                                "migrate_cancel gives the guest back here: ");
+    } else {
+        migration_set_error(m, err);
+    }
     if (!state_advance_any(m->state, MIG_STATE_POSTCOPY_PAUSED, NULL)) {
         return false;
     }
     while (!migration_cancelled(m)) {
         if (mig_state_wait(m->state, MIG_STATE_POSTCOPY_PAUSED, G_MAXINT64) !=
             MIG_STATE_POSTCOPY_PAUSED) {
-            return true;
+            return !migration_cancelled(m);
         }
     }
     return false;
@@ -142,6 +151,7 @@ static bool resume(Migration *m, Error **errp)
         return false;
     }
     migration_clear_error(m);
+    __atomic_store_n(&m->unconfirmed, 0, __ATOMIC_RELEASE);
     return state_advance(m->state, MIG_STATE_POSTCOPY_RECOVER, MIG_STATE_POSTCOPY_ACTIVE);
 }
 

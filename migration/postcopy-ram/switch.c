@@ -130,6 +130,8 @@ static bool send_package(Migration *m, Stream *package, Error **errp)
     }
     trace_postcopy_package(len);
     savevm_send_packaged(m->out, data, len);
+    /* One that is not whole is not loaded. */
+    m->given_up = !stream_error(m->out, NULL);
     stat_set(m->stats.downtime_ms, host_clock_ms() - m->stats.stop_ms);
     savevm_send_ping(m->out, WIRE_PING_AFTER_PACKAGE);
     migration_moment(m, FAULT_SRC_PACKAGE);
@@ -185,6 +187,10 @@ void postcopy_source_hear_out(Migration *m)
 
 bool postcopy_source_take_back(Migration *m)
 {
+    if (mig_state_get(m->state) == MIG_STATE_POSTCOPY_DEVICE && m->given_up && m->return_path &&
+        !return_path_refused(m->return_path)) {
+        return false; /* the guest may run there */
+    }
     /* One step against PONG 0x42 in the other thread: the table has no way back from there. */
     return state_advance_any(m->state, MIG_STATE_FAILING, NULL) ||
            !mig_state_is_postcopy(mig_state_get(m->state));

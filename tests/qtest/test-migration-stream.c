@@ -224,15 +224,38 @@ static void test_stall(gconstpointer in_device)
     close(fd);
 }
 
-/* Somebody else connects meanwhile, or nobody ever says anything. */
+static void say(int fd, const char *text)
+{
+    g_assert_cmpint(write(fd, text, strlen(text)), ==, strlen(text));
+}
+
+static void wait_closed(int fd)
+{
+    char c;
+
+    g_assert_cmpint(read(fd, &c, 1), <=, 0); /* reset, when something was not read */
+    close(fd);
+}
+
+/*
+ * Whoever says nothing, or what no source says, is sent away after a while and takes nobody's place.
+ * When the source is there, nobody else may begin another migration.
+ */
 static void test_second_connection(void)
 {
     QTestState *s = qtest_init("-machine none -m 1M -incoming defer");
     g_autofree char *path = qtest_path(s, "socket");
-    int fd;
+    int fd, silent, stranger;
 
+    qtest_qmp_ok(s, "migrate-set-parameters", "{'x-peer-timeout': 200}");
     qtest_qmp_ok(s, "migrate-incoming", "{'uri': 'unix:%s'}", path);
+    silent = connect_unix(path);
+    stranger = connect_unix(path);
+    say(stranger, "GET / HTTP/1.0\n");
+    wait_closed(stranger);
+    wait_closed(silent);
     fd = connect_unix(path);
+    say(fd, "QEVM");
     json_object_unref(mig_wait(s, "active"));
     g_free(qtest_qmp_error(s, "migrate-incoming", "{'uri': 'unix:%s'}", path));
     g_free(qtest_qmp_error(s, "migrate", "{'uri': 'unix:%s'}", path));
