@@ -33,6 +33,7 @@
 #include "state.h"
 #include "stream-internal.h"
 #include "system/dirty-limit.h"
+#include "system/dump.h"
 #include "system/machine-lock.h"
 #include "timer-section.h"
 #include "trace/migration.h"
@@ -505,6 +506,8 @@ static bool check_may_start(Error **errp)
         error_setg(errp, "Guest is waiting for an incoming migration");
     } else if (runstate_check(RUN_STATE_POSTMIGRATE)) {
         error_setg(errp, "Can't migrate the vm that was paused due to previous migration");
+    } else if (dump_in_progress()) {
+        error_setg(errp, "a dump of the memory is in progress");
     } else if (mig_settings_get(mig_settings())->mode != MIG_MODE_NORMAL &&
                (mig_settings_cap(MIG_CAP_POSTCOPY_RAM) ||
                 mig_settings_cap(MIG_CAP_BACKGROUND_SNAPSHOT))) {

@@ -10,6 +10,7 @@
 #include "hw/core/machine.h"
 #include "qapi/qapi-commands.h"
 #include "system/cpus.h"
+#include "system/dump.h"
 #include "system/hostmem.h"
 #include "system/runstate.h"
 #include "target/i386/cpu.h"
@@ -36,6 +37,10 @@ bool qmp_stop(Error **errp)
 
 bool qmp_cont(Error **errp)
 {
+    if (dump_in_progress()) {
+        error_setg(errp, "a dump of the memory is in progress: the guest goes on afterwards");
+        return false;
+    }
     switch (runstate_get()) {
     case RUN_STATE_INTERNAL_ERROR:
     case RUN_STATE_SHUTDOWN:

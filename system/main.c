@@ -10,6 +10,7 @@
 #include "qom/object.h"
 #include "system/cmdline-private.h"
 #include "system/cpus.h"
+#include "system/dump.h"
 #include "system/machine-lock.h"
 #include "system/runstate.h"
 #include "util/log.h"
@@ -71,6 +72,7 @@ static void stop(void)
     /* Memory that never came reads as zeros once migration lets go: no vCPU may run on it. */
     cpu_ask_stop_all();
     migration_shutdown();
+    dump_shutdown();
     vm_stop(RUN_STATE_SHUTDOWN);
     cpu_join_all();
     qtest_cleanup();
