@@ -52,6 +52,13 @@ void cpu_model_apply(X86CPU *cpu, const CPUModelDef *def);
 /* machine.c: the sections cpu and cpu_common of an X86CPU. */
 extern const struct VMStateDescription vmstate_x86_cpu, vmstate_x86_cpu_common;
 
+/* cpu-props.c: properties of every CPU; more of the models that take all there is. */
+extern PropertyInfo x86_cpu_props[]; /* filled before main() */
+extern const PropertyInfo x86_max_cpu_props[];
+
+/* Names of the features of `words` (g_free each); free the list with g_ptr_array_unref(). */
+GPtrArray *feature_names(const uint32_t *words);
+
 /* cpuid.c: make cpu->cpuid of the features. */
 void x86_cpu_build_cpuid(X86CPU *cpu);
 
@@ -60,5 +67,7 @@ void x86_cpu_build_cpuid(X86CPU *cpu);
  * lacks is taken out, with one line of warning (or refused, with enforce=on).
  */
 bool x86_cpu_parse_options(X86CPU *cpu, const char *options, Error **errp);
+/* One "NAME=VALUE" of it; nothing is taken out. */
+bool x86_cpu_set_property_text(X86CPU *cpu, const char *text, Error **errp);
 
 #endif

@@ -306,6 +306,7 @@ static void x86_cpu_init(Object *obj)
     X86CPU *cpu = X86_CPU(obj);
 
     cpu->model = model_of_type(obj->type->name);
+    cpu->migratable = true;
 }
 
 static void x86_cpu_finalize(Object *obj)
@@ -317,20 +318,6 @@ static void x86_cpu_finalize(Object *obj)
     }
     g_free(cpu->model);
 }
-
-static const PropertyInfo x86_cpu_props[] = {
-    { .name = "apic-id", .kind = PROP_UINT32, .offset = offsetof(X86CPU, apic_id),
-      .readonly = true, .description = "initial APIC id" },
-    { .name = "socket-id", .kind = PROP_UINT32, .offset = offsetof(X86CPU, socket_id),
-      .readonly = true },
-    { .name = "die-id", .kind = PROP_UINT32, .offset = offsetof(X86CPU, die_id),
-      .readonly = true },
-    { .name = "core-id", .kind = PROP_UINT32, .offset = offsetof(X86CPU, core_id),
-      .readonly = true },
-    { .name = "thread-id", .kind = PROP_UINT32, .offset = offsetof(X86CPU, thread_id),
-      .readonly = true },
-    { .name = NULL },
-};
 
 static const TypeInfo cpu_type = { .name = "cpu", .abstract = true,
                                    .instance_size = sizeof(CPUState) };
@@ -352,7 +339,8 @@ static void __attribute__((constructor)) register_models(void)
     for (const CPUModelDef *d = cpu_model_defs; d->name; d++, n++) {
         g_assert(n < 64);
         g_snprintf(names[n], sizeof(names[n]), "%s-" TYPE_X86_CPU, d->name);
-        types[n] = (TypeInfo){ .name = names[n], .parent = TYPE_X86_CPU, .description = d->desc };
+        types[n] = (TypeInfo){ .name = names[n], .parent = TYPE_X86_CPU, .description = d->desc,
+                                .props = d->max_like ? x86_max_cpu_props : NULL };
         type_register(&types[n]);
     }
 }

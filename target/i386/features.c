@@ -157,3 +157,17 @@ bool feature_has(const X86CPU *cpu, int w, unsigned bit)
 {
     return (cpu->features[w] & B(bit)) != 0;
 }
+
+GPtrArray *feature_names(const uint32_t *words)
+{
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+
+    for (int w = 0; w < FEAT_WORDS; w++) {
+        for (unsigned bit = 0; bit < 32; bit++) {
+            if (words[w] & B(bit) && feature_words[w].names[bit]) {
+                g_ptr_array_add(names, g_strdup(feature_words[w].names[bit]));
+            }
+        }
+    }
+    return names;
+}

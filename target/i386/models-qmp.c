@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "accel/accel.h"
+#include "accel/kvm.h"
 #include "cpu-internal.h"
 #include "qapi/qapi-commands.h"
 
@@ -25,20 +26,18 @@ static bool usable(const CPUModelDef *def, Error **errp)
     return true;
 }
 
-/* Names of the bits of `words` that the accelerator cannot give. */
+/*
+ * Names of the bits of `words` that the accelerator cannot give.  What KVM offers to its guests
+ * is part of a model under KVM only.
+ */
 static GPtrArray *missing_features(const uint32_t *words)
 {
-    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+    uint32_t missing[FEAT_WORDS];
 
     for (int w = 0; w < FEAT_WORDS; w++) {
-        uint32_t missing = words[w] & ~feature_supported(w);
-        for (int bit = 0; bit < 32; bit++) {
-            if (missing >> bit & 1 && feature_words[w].names[bit]) {
-                g_ptr_array_add(names, g_strdup(feature_words[w].names[bit]));
-            }
-        }
+        missing[w] = w == FEAT_KVM && !kvm_enabled() ? 0 : words[w] & ~feature_supported(w);
     }
-    return names;
+    return feature_names(missing);
 }
 
 GPtrArray *qmp_query_cpu_definitions(Error **errp)
@@ -65,10 +64,25 @@ GPtrArray *qmp_query_cpu_definitions(Error **errp)
     return list;
 }
 
-/* "feature": true/false on top of a model; others that -cpu knows need no change here. */
+/* One member of `props` as the text that -cpu takes for it. */
+static char *prop_text(const char *name, JsonNode *value, Error **errp)
+{
+    switch (qapi_json_kind(value)) {
+    case QAPI_JSON_BOOL:
+        return g_strdup_printf("%s=%s", name, json_node_get_boolean(value) ? "on" : "off");
+    case QAPI_JSON_INT:
+        return g_strdup_printf("%s=%" G_GINT64_FORMAT, name, json_node_get_int(value));
+    case QAPI_JSON_STRING:
+        return g_strdup_printf("%s=%s", name, json_node_get_string(value));
+    default:
+        error_setg(errp, "'model.props.%s' is no value of a CPU property", name);
+        return NULL;
+    }
+}
+
+/* Properties on top of a model. */
 static bool apply_props(X86CPU *cpu, JsonNode *props, Error **errp)
 {
-    static const char *const others[] = { "migratable", "pmu", "check", "enforce", NULL };
     JsonObjectIter iter;
     const char *name;
     JsonNode *value;
@@ -82,25 +96,33 @@ static bool apply_props(X86CPU *cpu, JsonNode *props, Error **errp)
     }
     json_object_iter_init(&iter, json_node_get_object(props));
     while (json_object_iter_next(&iter, &name, &value)) {
-        uint32_t mask;
-        int word;
+        g_autofree char *text = prop_text(name, value, errp);
 
-        if (qapi_json_kind(value) != QAPI_JSON_BOOL) {
-            error_setg(errp, "Invalid parameter type for 'model.props.%s', expected: boolean", name);
-            return false;
-        }
-        if (feature_find(name, &word, &mask)) {
-            if (json_node_get_boolean(value)) {
-                cpu->features[word] |= mask;
-            } else {
-                cpu->features[word] &= ~mask;
-            }
-        } else if (!g_strv_contains(others, name)) {
-            error_setg(errp, "Property '%s.%s' not found", cpu->parent.obj.type->name, name);
+        if (!text || !x86_cpu_set_property_text(cpu, text, errp)) {
             return false;
         }
     }
     return true;
+}
+
+/* Who the CPU says it is, in the names that -cpu has for that. */
+static void add_identity(JsonObject *props, const X86CPU *cpu)
+{
+    uint32_t v = cpu->version, family = v >> 8 & 15, vendor[3];
+    g_autofree char *model_id = g_strndup(cpu->model_id, sizeof(cpu->model_id));
+    char name[13] = "";
+
+    vendor[0] = cpu->vendor_ebx;
+    vendor[1] = cpu->vendor_edx;
+    vendor[2] = cpu->vendor_ecx;
+    memcpy(name, vendor, 12);
+    json_object_set_string_member(props, "vendor", name);
+    json_object_set_int_member(props, "family", family == 15 ? 15 + (v >> 20 & 0xff) : family);
+    json_object_set_int_member(props, "model", (v >> 4 & 15) | (v >> 12 & 0xf0));
+    json_object_set_int_member(props, "stepping", v & 15);
+    json_object_set_string_member(props, "model-id", g_strchomp(model_id));
+    json_object_set_int_member(props, "level", cpu->level);
+    json_object_set_int_member(props, "xlevel", cpu->xlevel);
 }
 
 static JsonNode *all_props(const X86CPU *cpu)
@@ -116,6 +138,7 @@ static JsonNode *all_props(const X86CPU *cpu)
             }
         }
     }
+    add_identity(props, cpu);
     return qapi_node_object(props);
 }
 

@@ -130,7 +130,8 @@ static bool set_switch(ParseState *p, const char *name, const char *value, bool 
     const struct { const char *name; bool *field; } rows[] = {
         { "check", &p->check }, { "enforce", &p->enforce }, { "kvm", &cpu->expose_kvm },
         { "l3-cache", &cpu->l3_cache }, { "host-phys-bits", &p->host_phys_bits },
-        { "migratable", &ignored }, { "legacy-cache", &ignored }, { "fill-mtrr-mask", &ignored },
+        { "migratable", &cpu->migratable }, { "legacy-cache", &ignored },
+        { "fill-mtrr-mask", &ignored },
     };
     static const struct { const char *name; bool only; } fixed[] = {
         { "host-cache-info", false }, { "pmu", false }, { "full-cpuid-auto-level", true },
@@ -219,10 +220,9 @@ static bool filter(ParseState *p, Error **errp)
         return true; /* nothing runs, so nothing is lacking */
     }
     for (int w = 0; w < FEAT_WORDS; w++) {
-        uint32_t lacking = cpu->features[w] & ~feature_supported(w);
-
-        list_missing(missing, w, w == FEAT_KVM ? 0 : lacking);
-        cpu->features[w] &= ~lacking;
+        cpu->lacking[w] = cpu->features[w] & ~feature_supported(w);
+        list_missing(missing, w, w == FEAT_KVM ? 0 : cpu->lacking[w]);
+        cpu->features[w] &= ~cpu->lacking[w];
     }
     if (!missing->len) {
         return true;
@@ -239,25 +239,50 @@ static bool filter(ParseState *p, Error **errp)
     return true;
 }
 
+/* "name=value", "name", "+name" or "-name"; part is changed. */
+static bool parse_part(ParseState *p, char *part, Error **errp)
+{
+    char *eq = strchr(part, '=');
+    const char *name = part, *value = "on";
+
+    if (!eq && (*name == '+' || *name == '-')) {
+        value = *name++ == '+' ? "on" : "off";
+    } else if (eq) {
+        *eq = '\0';
+        value = eq + 1;
+    }
+    return set_property(p, name, value, errp);
+}
+
+bool x86_cpu_set_property_text(X86CPU *cpu, const char *text, Error **errp)
+{
+    ParseState p = { .cpu = cpu };
+    g_autofree char *part = g_strdup(text);
+
+    if (!parse_part(&p, part, errp)) {
+        return false;
+    }
+    if (!cpu->migratable && cpu_model_find(cpu->model)->max_like) {
+        cpu->features[FEAT_8000_0007_EDX] |= feature_supported(FEAT_8000_0007_EDX);
+    }
+    return true;
+}
+
 bool x86_cpu_parse_options(X86CPU *cpu, const char *options, Error **errp)
 {
     ParseState p = { .cpu = cpu, .check = true };
     g_auto(GStrv) parts = g_strsplit(options ? options : "", ",", -1);
 
+    /* First, so that a feature that is named keeps what is said of it. */
     for (char **part = parts; *part; part++) {
-        char *eq = strchr(*part, '=');
-        const char *name = *part, *value = "on";
-
-        if (!*name) {
-            continue;
+        if (g_str_has_prefix(*part, "migratable=")) {
+            if (!x86_cpu_set_property_text(cpu, *part, errp)) {
+                return false;
+            }
         }
-        if (!eq && (*name == '+' || *name == '-')) {
-            value = *name++ == '+' ? "on" : "off";
-        } else if (eq) {
-            *eq = '\0';
-            value = eq + 1;
-        }
-        if (!set_property(&p, name, value, errp)) {
+    }
+    for (char **part = parts; *part; part++) {
+        if (**part && !parse_part(&p, *part, errp)) {
             return false;
         }
     }

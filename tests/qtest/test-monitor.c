@@ -197,6 +197,42 @@ static void test_cpu_models(void)
     g_autofree char *e = qtest_qmp_error(s, "query-cpu-model-expansion",
                                          "{'type': 'static', 'model': {'name': 'nosuch'}}");
     g_assert_nonnull(strstr(e, "CPU model 'nosuch' not found"));
+    g_assert_cmpstr(json_object_get_string_member(props, "vendor"), ==, "AuthenticAMD");
+    g_assert_cmpint(json_object_get_int_member(props, "family"), ==, 15);
+    g_assert_cmpint(json_object_get_int_member(props, "model"), ==, 107);
+    g_assert_cmpint(json_object_get_int_member(props, "stepping"), ==, 1);
+    qtest_quit(s);
+}
+
+/* The software CPU gives no vmx: a model that has it is not whole, and says so. */
+static void test_cpu_features(void)
+{
+    QTestState *s = qtest_init_qmp("-machine pc,accel=interp -m 4M -S -cpu qemu64,vmx=on,nx=off");
+    g_autoptr(JsonNode) cpus = qtest_qmp(s, "query-cpus-fast", NULL);
+    const char *path = json_object_get_string_member(
+        json_array_get_object_element(json_node_get_array(cpus), 0), "qom-path");
+    const char *get = "{'path': '%s', 'property': '%s'}";
+    g_autoptr(JsonNode) lacking = qtest_qmp(s, "qom-get", get, path, "unavailable-features");
+    g_autoptr(JsonNode) vmx = qtest_qmp(s, "qom-get", get, path, "vmx");
+    g_autoptr(JsonNode) nx = qtest_qmp(s, "qom-get", get, path, "nx");
+    g_autoptr(JsonNode) fpu = qtest_qmp(s, "qom-get", get, path, "fpu");
+    g_autoptr(JsonNode) models = qtest_qmp(s, "query-cpu-definitions", NULL);
+    JsonArray *list = json_node_get_array(lacking);
+
+    g_assert_cmpuint(json_array_get_length(list), ==, 1);
+    g_assert_cmpstr(json_array_get_string_element(list, 0), ==, "vmx");
+    g_assert_false(json_node_get_boolean(vmx));
+    g_assert_false(json_node_get_boolean(nx));
+    g_assert_true(json_node_get_boolean(fpu));
+    /* KVM's own features are no part of a model without KVM. */
+    for (guint i = 0; i < json_array_get_length(json_node_get_array(models)); i++) {
+        JsonObject *m = json_array_get_object_element(json_node_get_array(models), i);
+
+        if (!strcmp(json_object_get_string_member(m, "name"), "qemu64")) {
+            list = json_object_get_array_member(m, "unavailable-features");
+            g_assert_cmpuint(json_array_get_length(list), ==, 0);
+        }
+    }
     qtest_quit(s);
 }
 
@@ -262,6 +298,7 @@ int main(int argc, char **argv)
     g_test_add_func("/monitor/info", test_info);
     g_test_add_func("/monitor/objects", test_objects);
     g_test_add_func("/monitor/cpu-models", test_cpu_models);
+    g_test_add_func("/monitor/cpu-features", test_cpu_features);
     g_test_add_func("/monitor/reset", test_reset);
     g_test_add_func("/monitor/snapshots", test_snapshots);
     return g_test_run();

@@ -206,12 +206,14 @@ typedef struct X86CPU {
     char *model;         /* "qemu64", "max", ... */
     uint32_t vendor_ebx, vendor_ecx, vendor_edx;
     uint32_t features[FEAT_WORDS];
+    uint32_t lacking[FEAT_WORDS]; /* asked for, but the accelerator cannot give them */
     uint32_t version;    /* CPUID leaf 1 eax: family, model, stepping */
     uint32_t level, xlevel;
     uint32_t phys_bits;  /* physical address bits */
     char model_id[48];
     bool expose_kvm;     /* leaves 0x40000000.. when KVM runs the guest */
     bool l3_cache;
+    bool migratable;     /* max and host: only features that other hosts can have */
     uint32_t socket_id, die_id, core_id, thread_id;
     int64_t tsc_khz_user; /* tsc-frequency=, 0: the host's */
     struct APICState *apic; /* hw/intc: section `apic`; model of interp, or mirror of the kernel's */
