@@ -394,6 +394,21 @@ void ioport_map(uint16_t port, uint16_t size, const char *name, const IORegionOp
     }
 }
 
+bool ioport_check_free(unsigned port, unsigned size, Error **errp)
+{
+    if (port >= G_N_ELEMENTS(ports) || size > G_N_ELEMENTS(ports) - port) {
+        error_setg(errp, "%u I/O ports from 0x%x on do not fit below 0x10000", size, port);
+        return false;
+    }
+    for (unsigned i = port; i < port + size; i++) {
+        if (ports[i]) {
+            error_setg(errp, "I/O port 0x%x belongs to '%s'", i, ports[i]->io.name);
+            return false;
+        }
+    }
+    return true;
+}
+
 void ioport_unmap(uint16_t port)
 {
     PortRegion *r = ports[port];

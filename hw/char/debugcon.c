@@ -41,8 +41,8 @@ static bool debugcon_realize(DeviceState *dev, Error **errp)
     DebugconState *s = (DebugconState *)dev;
     const ChardevHandlers handlers = { .opaque = s };
 
-    if (s->iobase > 0xffff) {
-        error_setg(errp, "isa-debugcon: iobase 0x%x is out of range", s->iobase);
+    if (!ioport_check_free(s->iobase, 1, errp)) {
+        error_prefix(errp, "isa-debugcon: ");
         return false;
     }
     if (s->chardev) {

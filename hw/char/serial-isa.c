@@ -56,8 +56,12 @@ static bool isa_serial_realize(DeviceState *dev, Error **errp)
     if (isa->irq == UINT32_MAX) {
         isa->irq = com_ports[isa->index].irq;
     }
-    if (isa->iobase > 0xfff8 || isa->irq > 15) {
-        error_setg(errp, "isa-serial: iobase 0x%x or irq %u is out of range", isa->iobase, isa->irq);
+    if (isa->irq > 15) {
+        error_setg(errp, "isa-serial: irq %u is not below 16", isa->irq);
+        return false;
+    }
+    if (!ioport_check_free(isa->iobase, 8, errp)) {
+        error_prefix(errp, "isa-serial: ");
         return false;
     }
     if (isa->chardev) {

@@ -328,9 +328,12 @@ static bool debug_exit_realize(DeviceState *dev, Error **errp)
 {
     DebugExitState *s = (DebugExitState *)dev;
 
-    if (!s->iosize || s->iosize > 0x10000 || s->iobase > 0x10000 - s->iosize) {
-        error_setg(errp, "isa-debug-exit: iobase 0x%x with iosize %u does not fit the I/O ports",
-                   s->iobase, s->iosize);
+    if (!s->iosize) {
+        error_setg(errp, "isa-debug-exit: iosize is 0");
+        return false;
+    }
+    if (!ioport_check_free(s->iobase, s->iosize, errp)) {
+        error_prefix(errp, "isa-debug-exit: ");
         return false;
     }
     ioport_map(s->iobase, s->iosize, "isa-debug-exit", &debug_exit_ops, s);

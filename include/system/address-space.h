@@ -32,6 +32,8 @@ void memory_unmap(uint64_t gpa);
 void ioport_map(uint16_t port, uint16_t size, const char *name, const IORegionOps *ops,
                 void *opaque);
 void ioport_unmap(uint16_t port);
+/* Are there these ports, and does no device have one?  For addresses that users choose. */
+bool ioport_check_free(unsigned port, unsigned size, Error **errp);
 /*
  * Answers 4-byte accesses at exactly this port, ahead of whatever has its bytes (once in a
  * machine: PCI's address register shares its bytes with others).
