@@ -70,15 +70,16 @@ bool opt_action(Cmdline *c, const char *arg, Error **errp)
     static const char *const reboot[] = { "reset", "shutdown", NULL };
     static const char *const shutdown[] = { "poweroff", "pause", NULL };
     static const char *const panic[] = { "pause", "shutdown", "exit-failure", "none", NULL };
-    static const char *const watchdog[] = { "reset",     "shutdown", "poweroff", "pause",
-                                            "debug",     "none",     "inject-nmi", NULL };
     g_autoptr(JsonObject) opts = options_parse(arg, NULL, errp);
-    int r = reboot_action, s = shutdown_action, p = panic_action, ignored;
+    int r = reboot_action, s = shutdown_action, p = panic_action;
 
+    if (opts && json_object_has_member(opts, "watchdog")) {
+        error_setg(errp, "watchdog= is not supported: there is no watchdog");
+        return false;
+    }
     if (!opts || !options_take_enum(opts, "reboot", reboot, &r, errp) ||
         !options_take_enum(opts, "shutdown", shutdown, &s, errp) ||
         !options_take_enum(opts, "panic", panic, &p, errp) ||
-        !options_take_enum(opts, "watchdog", watchdog, &ignored, errp) ||
         !options_finish(opts, "action", errp)) {
         return false;
     }

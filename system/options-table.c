@@ -99,8 +99,8 @@ const CmdlineOption cmdline_table[] = {
     { "no-reboot", NULL, "exit instead of rebooting", opt_no_reboot },
     { "no-shutdown", NULL, "stop instead of exiting when the guest powers off",
       opt_no_shutdown },
-    { "action", "reboot=|shutdown=|panic=|watchdog=...", "what to do on events of the guest",
-      opt_action, NULL, "reboot:string shutdown:string panic:string watchdog:string" },
+    { "action", "reboot=|shutdown=|panic=...", "what to do on events of the guest", opt_action,
+      NULL, "reboot:string shutdown:string panic:string" },
     /* Process */
     { "daemonize", NULL, "go to the background when start-up is done", opt_daemonize },
     { "pidfile", "FILE", "write the process id there", opt_pidfile },

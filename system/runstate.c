@@ -325,8 +325,11 @@ static void do_shutdown(void *unused)
         vm_stop(RUN_STATE_SHUTDOWN);
         return;
     }
+    bool failed = cause == SHUTDOWN_CAUSE_HOST_ERROR ||
+                  (cause == SHUTDOWN_CAUSE_GUEST_PANIC &&
+                   panic_action == PANIC_ACTION_EXIT_FAILURE);
     /* main() stops the machine on its way out, in an order that cannot block. */
-    system_exit_request(cause == SHUTDOWN_CAUSE_HOST_ERROR ? 1 : 0);
+    system_exit_request(failed ? 1 : 0);
 }
 
 void system_shutdown_request(ShutdownCause cause)
@@ -336,6 +339,35 @@ void system_shutdown_request(ShutdownCause cause)
     if (cpu_current()) {
         cpu_kick(cpu_current());
     }
+}
+
+static void emit_crash(const char *event, const char *action)
+{
+    JsonObject *o = json_object_new();
+
+    json_object_set_string_member(o, "action", action);
+    qmp_event_emit(event, o);
+}
+
+void system_guest_panicked(void)
+{
+    bool pause = panic_action == PANIC_ACTION_PAUSE ||
+                 (panic_action == PANIC_ACTION_SHUTDOWN && shutdown_action == SHUTDOWN_ACTION_PAUSE);
+
+    if (panic_action == PANIC_ACTION_NONE) {
+        emit_crash("GUEST_PANICKED", "run");
+        return;
+    }
+    emit_crash("GUEST_PANICKED", pause ? "pause" : "poweroff");
+    vm_stop_request(RUN_STATE_GUEST_PANICKED);
+    if (!pause) {
+        system_shutdown_request(SHUTDOWN_CAUSE_GUEST_PANIC);
+    }
+}
+
+void system_guest_crashloaded(void)
+{
+    emit_crash("GUEST_CRASHLOADED", "run");
 }
 
 /* ---- sleep (S3) ---- */

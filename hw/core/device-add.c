@@ -24,10 +24,25 @@ static bool take_string(JsonObject *props, const char *name, const char **ret, E
     return true;
 }
 
+/* Devices of other emulators that users ask for, with the reason why they are not here. */
+static const struct {
+    const char *name, *why;
+} absent[] = {
+    { "i6300esb", "there is no watchdog" },
+    { "ib700", "there is no watchdog" },
+    { "pvpanic-pci", "use pvpanic" },
+};
+
 static const TypeInfo *find_driver(const char *driver, Error **errp)
 {
     const TypeInfo *type = type_by_name(driver);
 
+    for (size_t i = 0; i < G_N_ELEMENTS(absent); i++) {
+        if (g_str_equal(absent[i].name, driver)) {
+            error_setg(errp, "'%s' is not supported: %s", driver, absent[i].why);
+            return NULL;
+        }
+    }
     if (!type || !type_is_a(type, TYPE_DEVICE)) {
         error_setg(errp, "'%s' is not a valid device model name", driver);
         return NULL;

@@ -116,6 +116,9 @@ typedef enum {
     PANIC_ACTION_EXIT_FAILURE,
     PANIC_ACTION_NONE,
 } PanicAction;
+/* The guest says that it crashed: panic_action; that its crash kernel takes over: an event. */
+void system_guest_panicked(void);
+void system_guest_crashloaded(void);
 extern RebootAction reboot_action;
 extern ShutdownAction shutdown_action;
 extern PanicAction panic_action;

@@ -103,6 +103,8 @@ static void test_bad_values(void)
     refused("-numa node,nodeid=1", "one NUMA node");
     refused("-overcommit cpu-pm=on", "cpu-pm=on is not supported");
     refused("-action shutdown=explode", "poweroff, pause");
+    refused("-action watchdog=reset", "there is no watchdog");
+    refused("-watchdog-action reset", "there is no watchdog");
     refused("-run-with colour=red", "colour");
     refused("-run-with async-teardown=on", "async-teardown");
     refused("-run-with user=nosuchuser -M none -accel qtest", "no user 'nosuchuser'");
@@ -141,6 +143,13 @@ static void test_bad_objects(void)
           "the host has no huge pages of 32 MiB" },
         { "-device nosuch", "nosuch" },
         { "-device", "needs an argument" },
+        { "-device i6300esb", "'i6300esb' is not supported: there is no watchdog" },
+        { "-device ib700", "'ib700' is not supported: there is no watchdog" },
+        { "-M pc -device pvpanic,events=4", "events=4 is not supported" },
+        { "-M pc -device pvpanic -device pvpanic", "0x505 belongs to 'pvpanic'" },
+        { "-M pc -device isa-debugcon,iobase=0x70", "0x70 belongs to" },
+        { "-M pc -device isa-debug-exit,iobase=0xffff", "do not fit below 0x10000" },
+        { "-M pc -device isa-serial,iobase=0x60", "0x60 belongs to" },
         { "-chardev null", "id" },
         { "-chardev nosuch,id=c", "nosuch" },
         { "-chardev socket,id=c,path=/nonexistent/x", "/nonexistent/x" },
