@@ -12,6 +12,7 @@
 
 #include "io/channel.h"
 #include "qapi/qapi-types.h"
+#include "qapi/sockets.h"
 #include "util/error.h"
 
 typedef enum MigTransport {
@@ -45,9 +46,6 @@ MigrateAddress *migrate_cpr_address_from_option(const char *arg, Error **errp);
 /* Argument of -incoming: URI, a MigrationChannel as JSON, or as dotted keys. */
 MigrateAddress *migrate_address_from_option(const char *arg, Error **errp);
 char *migrate_address_to_str(const MigrateAddress *a); /* for messages */
-
-SocketAddr *socket_addr_from_qapi(const SocketAddress *a, Error **errp);
-SocketAddress *socket_addr_to_qapi(const SocketAddr *a); /* free with socket_address_free() */
 
 /*
  * An outgoing connection in three steps, so that the monitor stays live and cancel
