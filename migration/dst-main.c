@@ -13,9 +13,11 @@
 #include "migration-int.h"
 
 #include "channel.h"
+#include "config.h"
 #include "globalstate.h"
 #include "mapped-ram.h"
 #include "multifd/multifd.h"
+#include "net/net.h"
 #include "postcopy-ram/postcopy.h"
 #include "ram.h"
 #include "return-path.h"
@@ -35,10 +37,13 @@
 static void start_machine(bool postcopy)
 {
     const GlobalState *g = globalstate();
+    const MigConfig *c = mig_settings_get(mig_settings());
     bool ran = postcopy || !g->received || g->loaded == RUN_STATE_RUNNING ||
                g->loaded == RUN_STATE_SUSPENDED;
 
     cpu_put_all_init();
+    net_announce(&(NetAnnounce){ c->announce_initial, c->announce_max, c->announce_rounds,
+                                 c->announce_step });
     vm_set_asleep(g->received && (g->suspended || g->loaded == RUN_STATE_SUSPENDED));
     if (!ran) {
         runstate_set(g->loaded);

@@ -107,9 +107,20 @@ static void hmp_announce_self(HmpSession *s, JsonObject *args)
         .initial = c->announce_initial, .max = c->announce_max, .rounds = c->announce_rounds,
         .step = c->announce_step,
     };
+    g_auto(GStrv) names = g_strsplit(hmp_arg_str(args, "interfaces") ?: "", ",", -1);
     Error *err = NULL;
 
+    params.id = (char *)hmp_arg_str(args, "id");
+    if (names[0]) {
+        params.interfaces = g_ptr_array_new();
+        for (char **n = names; *n; n++) {
+            g_ptr_array_add(params.interfaces, *n);
+        }
+    }
     qmp_announce_self(&params, &err);
+    if (params.interfaces) {
+        g_ptr_array_unref(params.interfaces);
+    }
     hmp_error(s, err);
 }
 
@@ -343,7 +354,7 @@ static const HmpCommand commands[] = {
     { "migrate_pause", "", "", "break the connection of a running postcopy migration",
       hmp_migrate_pause },
     { "announce_self", "interfaces:s?,id:s?", "[interfaces] [id]",
-      "announce the guest's network cards (there are none)", hmp_announce_self },
+      "announce the guest's network cards", hmp_announce_self },
     { "migrate_recover", "uri:s", "uri",
       "listen at uri for the source of a paused postcopy migration to connect again",
       hmp_migrate_recover },

@@ -43,16 +43,6 @@ bool qmp_migrate_incoming(const MigrateIncomingArgs *args, Error **errp)
                                             errp);
 }
 
-/* There are no network cards, so nobody has to be told where they are. */
-bool qmp_announce_self(const AnnounceParameters *args, Error **errp)
-{
-    if (args->initial < 0 || args->max < 0 || args->rounds < 0 || args->step < 0) {
-        error_setg(errp, "announce-self: times and rounds must not be negative");
-        return false;
-    }
-    return true;
-}
-
 bool qmp_migrate_cancel(Error **errp)
 {
     return migration_cancel(errp);

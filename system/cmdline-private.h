@@ -34,6 +34,8 @@ struct Cmdline {
     /* devices and objects: arguments in order */
     GPtrArray *objects, *devices, *chardevs, *add_fds, *globals;
     GPtrArray *blocks;          /* of BlockOption*: -drive, -blockdev, -hda .. in order */
+    GPtrArray *netdevs;         /* -netdev */
+    GPtrArray *nics;            /* -nic other than none */
     GPtrArray *serials;         /* short forms */
     GPtrArray *monitors;        /* of MonitorOption* */
     bool nodefaults, nographic;
@@ -115,7 +117,9 @@ CMDLINE_HANDLER(opt_display);
 CMDLINE_HANDLER(opt_vga);
 CMDLINE_HANDLER(opt_audio);
 CMDLINE_HANDLER(opt_audiodev);
+CMDLINE_HANDLER(opt_netdev);
 CMDLINE_HANDLER(opt_nic);
+CMDLINE_HANDLER(opt_net);
 CMDLINE_HANDLER(opt_numa);
 CMDLINE_HANDLER(opt_global);
 CMDLINE_HANDLER(opt_rtc);

@@ -430,10 +430,19 @@ bool opt_audiodev(Cmdline *c, const char *arg, Error **errp)
                         json_object_get_string_member_with_default(opts, "driver", ""), errp);
 }
 
+bool opt_netdev(Cmdline *c, const char *arg, Error **errp)
+{
+    return keep(c->netdevs, arg);
+}
+
 bool opt_nic(Cmdline *c, const char *arg, Error **errp)
 {
-    return only("there are no network devices", g_str_has_prefix(arg, "type=") ? arg + 5 : arg,
-                errp);
+    return g_str_equal(arg, "none") || keep(c->nics, arg);
+}
+
+bool opt_net(Cmdline *c, const char *arg, Error **errp)
+{
+    return only("-net is not supported: use -netdev and -device", arg, errp);
 }
 
 /* One node that holds all is what there is anyway. */

@@ -40,7 +40,8 @@ static void block_option_free(gpointer p)
 static void cmdline_init(Cmdline *c)
 {
     GPtrArray **const lists[] = { &c->accels, &c->objects, &c->devices, &c->chardevs,
-                                  &c->add_fds, &c->globals, &c->serials, &c->incoming };
+                                  &c->add_fds, &c->globals, &c->serials, &c->incoming,
+                                  &c->netdevs, &c->nics };
 
     memset(c, 0, sizeof(*c));
     for (size_t i = 0; i < G_N_ELEMENTS(lists); i++) {
@@ -57,7 +58,8 @@ static void cmdline_init(Cmdline *c)
 void cmdline_clear(Cmdline *c)
 {
     GPtrArray *const lists[] = { c->accels, c->objects, c->devices,  c->chardevs, c->add_fds,
-                                 c->globals, c->serials, c->incoming, c->blocks,  c->monitors };
+                                 c->globals, c->serials, c->incoming, c->blocks,  c->monitors,
+                                 c->netdevs, c->nics };
     char *const strings[] = { c->cpu_model, c->kernel,   c->initrd,    c->append,     c->bios,
                               c->mem_path,  c->qtest,    c->qtest_log, c->rtc_base,   c->rtc_clock,
                               c->pidfile,   c->chroot_dir, c->user,    c->log_path,

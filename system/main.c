@@ -7,6 +7,7 @@
 #include "chardev/chardev.h"
 #include "migration/migration.h"
 #include "monitor/monitor.h"
+#include "net/net.h"
 #include "qom/object.h"
 #include "system/cmdline-private.h"
 #include "system/cpus.h"
@@ -75,6 +76,7 @@ static void stop(void)
     dump_shutdown();
     vm_stop(RUN_STATE_SHUTDOWN);
     cpu_join_all();
+    net_cleanup();
     qtest_cleanup();
     monitor_cleanup_all();
     chardev_cleanup_all();

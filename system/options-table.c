@@ -9,7 +9,6 @@
 #include "system/cmdline-private.h"
 
 #define NO_DISPLAY "there is no display; connect to the serial port and the monitor"
-#define NO_NET "there are no network devices"
 #define NO_USB "there is no USB"
 
 const CmdlineOption cmdline_table[] = {
@@ -81,8 +80,11 @@ const CmdlineOption cmdline_table[] = {
     { "vga", "none", "there is no display adapter", opt_vga },
     { "audio", "none", "there is no sound", opt_audio },
     { "audiodev", "[driver=]none,id=ID", "there is no sound", opt_audiodev },
-    { "nic", "none", "there are no network devices", opt_nic },
-    { "net", "none", "there are no network devices", opt_nic },
+    { "netdev", "user|tap|socket|stream|dgram,id=ID[,PROP=VALUE]... or JSON",
+      "what a network card is connected to", opt_netdev, NULL, "type:string id:string" },
+    { "nic", "none | TYPE[,model=MODEL][,mac=MAC][,PROP=VALUE]...",
+      "a network card and its netdev in one", opt_nic },
+    { "net", "none", "use -netdev and -device", opt_net },
     /* Monitors and tests */
     { "mon", "[chardev=]ID[,mode=readline|control][,pretty=on|off]", "monitor on a -chardev",
       opt_mon, NULL, "chardev:string mode:string pretty:boolean" },
@@ -129,7 +131,6 @@ const CmdlineOption cmdline_table[] = {
     { "no-fd-bootchk", NULL, NULL, opt_ignore },
     { "numa", "node", NULL, opt_numa },
     /* Refused, with the reason */
-    { "netdev", "...", NULL, NULL, NO_NET },
     { "fsdev", "...", NULL, NULL, "there are no shared folders" },
     { "virtfs", "...", NULL, NULL, "there are no shared folders" },
     { "usb", NULL, NULL, NULL, NO_USB },

@@ -10,6 +10,7 @@
 #include "chardev/chardev.h"
 #include "hw/block/block.h"
 #include "migration/migration.h"
+#include "net/net.h"
 #include "system/clock.h"
 #include "system/cmdline-private.h"
 #include "util/log.h"
@@ -381,9 +382,59 @@ static bool add_serial_ports(const Cmdline *c, Error **errp)
     return true;
 }
 
+static bool add_netdevs(const Cmdline *c, Error **errp)
+{
+    for (guint i = 0; i < c->netdevs->len; i++) {
+        const char *arg = g_ptr_array_index(c->netdevs, i);
+        g_autoptr(JsonObject) opts = netdev_parse(arg, errp);
+        if (!opts || !netdev_add(opts, errp)) {
+            g_autofree char *prefix = g_strdup_printf("-netdev %s: ", arg);
+            error_prefix(errp, "%s", prefix);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* -nic: a netdev and a card in one. */
+static bool add_nic(const char *arg, unsigned n, Error **errp)
+{
+    g_autoptr(JsonObject) opts = netdev_parse(arg, errp);
+    g_autoptr(JsonObject) card = json_object_new();
+    g_autofree char *model = g_strdup("virtio-net-pci");
+    g_autofree char *mac = NULL;
+    g_autofree char *id = g_strdup_printf("nic%u", n);
+
+    if (!opts || !options_take_str(opts, "model", &model, errp) ||
+        !options_take_str(opts, "mac", &mac, errp) || !options_take_str(opts, "id", &id, errp)) {
+        return false;
+    }
+    json_object_set_string_member(opts, "id", id);
+    json_object_set_string_member(card, "driver",
+                                  g_str_equal(model, "virtio") ? "virtio-net-pci" : model);
+    json_object_set_string_member(card, "netdev", id);
+    if (mac) {
+        json_object_set_string_member(card, "mac", mac);
+    }
+    return netdev_add(opts, errp) && device_add(card, errp);
+}
+
+static bool add_nics(const Cmdline *c, Error **errp)
+{
+    for (guint i = 0; i < c->nics->len; i++) {
+        const char *arg = g_ptr_array_index(c->nics, i);
+        if (!add_nic(arg, i, errp)) {
+            g_autofree char *prefix = g_strdup_printf("-nic %s: ", arg);
+            error_prefix(errp, "%s", prefix);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool startup_devices(const Cmdline *c, Error **errp)
 {
-    if (!add_serial_ports(c, errp)) {
+    if (!add_serial_ports(c, errp) || !add_netdevs(c, errp)) {
         return false;
     }
     for (guint i = 0; i < c->blocks->len; i++) {
@@ -405,5 +456,5 @@ bool startup_devices(const Cmdline *c, Error **errp)
             return false;
         }
     }
-    return true;
+    return add_nics(c, errp);
 }

@@ -60,7 +60,6 @@ static void test_unknown(void)
     refused("--machin none", "did you mean '-machine'?");
     refused("disk.img", "not an option");
     refused("-m", "-m needs an argument");
-    refused("-netdev user,id=n", "-netdev is not supported: there are no network devices");
     refused("-vnc :0", "-vnc is not supported");
     refused("-icount 1", "-icount is not supported");
     refused("-loadvm x", "-loadvm is not supported");
@@ -98,7 +97,7 @@ static void test_bad_values(void)
     refused("-display gtk", "'none' is the only choice");
     refused("-vga std", "'none' is the only choice");
     refused("-audio pa", "'none' is the only choice");
-    refused("-nic user", "'none' is the only choice");
+    refused("-net user", "use -netdev and -device");
     refused("-parallel stdio", "'none' is the only choice");
     refused("-numa node,nodeid=1", "one NUMA node");
     refused("-overcommit cpu-pm=on", "cpu-pm=on is not supported");
@@ -162,6 +161,11 @@ static void test_bad_objects(void)
         { "-add-fd fd=1,set=1", "standard stream" },
         { "-add-fd fd=77,set=1", "not handed over" },
         { "-add-fd fd=3", "needed" },
+        { "-netdev nosuch,id=n", "-netdev nosuch,id=n: there is no netdev type 'nosuch'" },
+        { "-netdev socket", "'id' is missing" },
+        { "-netdev tap,id=n,vhost=on", "vhost is not supported" },
+        { "-nic hubport", "hubport is not supported" },
+        { "-nic socket,mcast=230.0.0.1:1234,model=e1000", "e1000" },
         { "-drive file=/nonexistent,format=raw", "/nonexistent" },
         { "-blockdev driver=nbd,node-name=n", "nbd" },
         { "-incoming bogus:x", "bogus" },
