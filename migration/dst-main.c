@@ -77,7 +77,7 @@ static void finish_well(Migration *m)
                     mig_state_name(mig_state_get(m->state)));
     }
     migration_moment(m, FAULT_DST_SHUT);
-    if (m->rp_send && !return_path_send_shut(m->rp_send, 0, &err)) {
+    if (m->rp_send && m->channel && !return_path_send_shut(m->rp_send, 0, &err)) {
         error_report_err(err); /* the guest runs here all the same */
     }
 }

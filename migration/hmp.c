@@ -165,6 +165,33 @@ static void hmp_migrate_recover(HmpSession *s, JsonObject *args)
     hmp_error(s, err);
 }
 
+static void hmp_save_received(HmpSession *s, JsonObject *args)
+{
+    XMigrateSaveReceivedArgs qargs = { .uri = (char *)hmp_arg_str(args, "uri") };
+    Error *err = NULL;
+
+    qmp_x_migrate_save_received(&qargs, &err);
+    hmp_error(s, err);
+}
+
+static void hmp_load_received(HmpSession *s, JsonObject *args)
+{
+    XMigrateLoadReceivedArgs qargs = { .uri = (char *)hmp_arg_str(args, "uri") };
+    Error *err = NULL;
+
+    qmp_x_migrate_load_received(&qargs, &err);
+    hmp_error(s, err);
+}
+
+static void hmp_release(HmpSession *s, JsonObject *args)
+{
+    XMigrateReleaseArgs qargs = { .receipt = (char *)hmp_arg_str(args, "receipt") };
+    Error *err = NULL;
+
+    qmp_x_migrate_release(&qargs, &err);
+    hmp_error(s, err);
+}
+
 static void complete_state(GPtrArray *list, int nr, const char *prefix)
 {
     if (nr == 0) {
@@ -207,6 +234,19 @@ static void show_status(HmpSession *s, const MigrationInfo *info)
             hmp_printf(s, ", down=%" PRId64, info->downtime);
         }
         hmp_puts(s, "\n");
+    }
+}
+
+static void show_carry(HmpSession *s, const MigrationInfo *info)
+{
+    const MigrationCarry *c = info->x_carry;
+
+    if (c) {
+        hmp_printf(s, "Carried by file: \t%s: %s, %" PRIu64 " of %" PRIu64 " pages\n",
+                   migration_carry_status_str(c->status), c->filename, c->pages, c->total_pages);
+    }
+    if (info->x_receipt) {
+        hmp_printf(s, "Receipt: \t\t%s\n", info->x_receipt);
     }
 }
 
@@ -317,6 +357,7 @@ static void hmp_info_migrate(HmpSession *s, JsonObject *args)
     show_blocked(s, info);
     if (info->has_status) {
         show_status(s, info);
+        show_carry(s, info);
     }
     if (info->has_remaining) {
         show_size(s, "Remaining: \t\t", info->remaining);
@@ -356,8 +397,14 @@ static const HmpCommand commands[] = {
     { "announce_self", "interfaces:s?,id:s?", "[interfaces] [id]",
       "announce the guest's network cards", hmp_announce_self },
     { "migrate_recover", "uri:s", "uri",
-      "listen at uri for the source of a paused postcopy migration to connect again",
-      hmp_migrate_recover },
+      "listen at uri for the source of a paused postcopy migration to connect again, or take the "
+      "rest from file:NAME", hmp_migrate_recover },
+    { "x_migrate_save_received", "uri:s", "uri",
+      "write down which pages of a paused postcopy migration have come", hmp_save_received },
+    { "x_migrate_load_received", "uri:s", "uri",
+      "the destination of a paused postcopy migration has these pages", hmp_load_received },
+    { "x_migrate_release", "receipt:s", "receipt",
+      "the destination of a paused postcopy migration has everything", hmp_release },
     { NULL }
 };
 HMP_COMMANDS(commands)

@@ -25,8 +25,15 @@ bool migration_cancel(Error **errp);
  */
 bool migration_pause(Error **errp);
 /*
- * Listen for the source of a paused incoming migration to connect again; a listener of an
- * earlier call is closed.  Any thread, the machine lock need not be held.
+ * Do fn with the paused outgoing / incoming migration, which stays while it runs: not for long, no IO.
+ * False: there is none (errp says what there is), or fn failed.  Any thread, the machine lock need
+ * not be held.
+ */
+typedef bool MigrationCall(Migration *m, void *opaque, Error **errp);
+bool migration_call_paused(bool source, MigrationCall *fn, void *opaque, Error **errp);
+/*
+ * Listen for the source of a paused incoming migration to connect again, or read the rest from a
+ * file; a listener of an earlier call is closed.  Any thread, the machine lock need not be held.
  */
 bool migration_recover(const MigrateAddress *addr, Error **errp);
 /* Listen for the incoming one; the first connection starts the load. */

@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "carry/carry.h"
 #include "config.h"
 #include "hw/core/machine.h"
 #include "multifd/multifd.h"
@@ -286,6 +287,9 @@ static bool cmd_ping(Migration *m, CommandArgs *a, Error **errp)
 
     if (a->blob && cookie == WIRE_PING_DEVICES_LOADED && !postcopy_dest_promise(m, errp)) {
         return false;
+    }
+    if (!a->blob) {
+        cookie = carry_attempt_ping(m, cookie);
     }
     return fault_point(FAULT_DST_PONG) || return_path_send_pong(
         m->rp_send, cookie == WIRE_PING_MARKS ? WIRE_PING_MARKS_KNOWN : cookie, errp);

@@ -63,6 +63,17 @@ typedef struct ConvergeState {
  *   [a] atomic; any thread                           stream: incoming, then listen
  *   [t] its own lock, inside the object          [E] error_lock
  */
+/* The file that a recovery is done with, carry/. */
+typedef struct CarryState {
+    MigrateAddress *address;   /* source: changed by `migrate resume` while [m] waits for that; NULL:
+                                  the recovery goes over a network */
+    int stop;                  /* [a] leave the file as it is: pause, yank, the end of the process */
+    int released;              /* [a] source: the destination has everything */
+    char *filename;            /* [E] for query-migrate; NULL: none yet */
+    int status;                /* [a] MigrationCarryStatus */
+    uint64_t pages, total, bytes; /* [a] */
+} CarryState;
+
 /* The destination knows one of them: MULTIFD_FLUSH, or each EOS (before 8.1). */
 typedef enum MultifdMarks { MULTIFD_MARKS_FLUSH, MULTIFD_MARKS_SECTION, MULTIFD_MARKS_ASK } MultifdMarks;
 
@@ -122,6 +133,11 @@ struct Migration {
     RateState rates;
     ConvergeState converge;    /* [m] */
     int acks_missing;          /* [a] SWITCHOVER_ACKs to come before the switch */
+
+    /* ---- recovery by files, carry/; both sides ---- */
+    uint8_t attempt[12];       /* identity: source: [m], destination: [i]; [c] before the guest moves */
+    int attempt_parts;         /* [a] bit = this quarter of it is known to both sides */
+    CarryState carry;
 
     /* ---- destination ---- */
     MigListener *listener;     /* [L] while waiting */

@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "carry/carry.h"
 #include "channel.h"
 #include "config.h"
 #include "cpr.h"
@@ -236,6 +237,8 @@ static void migration_free(Migration *m)
     io_channel_unref(m->urgent_channel);
     io_channel_unref(m->pages_channel);
     migrate_address_free(m->addr);
+    migrate_address_free(m->carry.address);
+    g_free(m->carry.filename);
     g_clear_object(&m->vmdesc);
     g_clear_error(&m->error);
     g_mutex_clear(&m->error_lock);
@@ -393,6 +396,7 @@ void migration_shutdown_channels(Migration *m)
         multifd_recv_shutdown(m->multifd_recv);
     }
     g_mutex_unlock(&m->error_lock);
+    __atomic_store_n(&m->carry.stop, 1, __ATOMIC_RELEASE);
     postcopy_dest_wake(m);
 }
 
@@ -526,9 +530,20 @@ static bool resume_paused(const MigrateAddress *addr, Error **errp)
     Migration *m = get_root()->source;
     MigConnector *connector, *before;
 
-    if (!m || migration_source_state() != MIG_STATE_POSTCOPY_PAUSED) {
+    if (!m || migration_source_state() != MIG_STATE_POSTCOPY_PAUSED || carry_released(m)) {
         error_setg(errp, "Cannot resume if there is no paused migration");
         return false;
+    }
+    g_clear_pointer(&m->carry.address, migrate_address_free);
+    if (addr->transport == MIG_TRANSPORT_FILE) {
+        if (!carry_attempt_known(m, errp) || !carry_check_address(addr, errp)) {
+            return false;
+        }
+        m->carry.address = migrate_address_copy(addr);
+        __atomic_store_n(&m->carry.stop, 0, __ATOMIC_RELEASE);
+        migration_clear_error(m);
+        return state_advance(m->state, MIG_STATE_POSTCOPY_PAUSED,
+                             MIG_STATE_POSTCOPY_RECOVER_SETUP);
     }
     connector = mig_connector_new(addr, errp);
     if (!connector) {
@@ -603,6 +618,9 @@ bool migration_start(const MigrateAddress *addr, const MigrateAddress *cpr, bool
     g_autoptr(MigConnector) connector = NULL, cpr_connector = NULL;
     Migration *m;
 
+    if (resume && addr->transport == MIG_TRANSPORT_FILE) {
+        return resume_paused(addr, errp); /* no channel of the migration, but what is carried over */
+    }
     if (!mapped_check_address(addr, errp) || !check_connections(addr, false, errp)) {
         return false;
     }
@@ -667,9 +685,12 @@ bool migration_cancel(Error **errp)
 
 /* ---- commands that may run without the machine lock ---- */
 
-static bool can_pause(MigState s)
+/* Writing a file can be broken off, connecting cannot. */
+static bool can_pause(const Migration *m, MigState s)
 {
-    return s == MIG_STATE_POSTCOPY_ACTIVE || s == MIG_STATE_POSTCOPY_RECOVER;
+    return s == MIG_STATE_POSTCOPY_ACTIVE || s == MIG_STATE_POSTCOPY_RECOVER ||
+           (s == MIG_STATE_POSTCOPY_RECOVER_SETUP &&
+            !__atomic_load_n(&m->carry.stop, __ATOMIC_ACQUIRE));
 }
 
 bool migration_pause(Error **errp)
@@ -678,9 +699,9 @@ bool migration_pause(Error **errp)
     bool found = true;
 
     g_mutex_lock(&r->current_lock);
-    if (r->source && can_pause(mig_state_get(&r->source_state))) {
+    if (r->source && can_pause(r->source, mig_state_get(&r->source_state))) {
         migration_shutdown_channels(r->source);
-    } else if (r->destination && can_pause(mig_state_get(&r->destination_state))) {
+    } else if (r->destination && can_pause(r->destination, mig_state_get(&r->destination_state))) {
         migration_shutdown_channels(r->destination);
     } else {
         found = false;
@@ -693,20 +714,40 @@ bool migration_pause(Error **errp)
     return found;
 }
 
-bool migration_recover(const MigrateAddress *addr, Error **errp)
+bool migration_call_paused(bool source, MigrationCall *fn, void *opaque, Error **errp)
 {
     MigrationRoot *r = get_root();
-    bool ok;
+    Migration *m;
+    MigState state;
+    bool ok = false;
 
     g_mutex_lock(&r->current_lock);
-    ok = r->destination && mig_state_get(&r->destination_state) == MIG_STATE_POSTCOPY_PAUSED;
-    if (!ok) {
-        error_setg(errp, "there is no incoming migration in state 'postcopy-paused' to recover");
+    m = source ? r->source : r->destination;
+    state = mig_state_get(source ? &r->source_state : &r->destination_state);
+    if (m && state == MIG_STATE_POSTCOPY_PAUSED) {
+        ok = fn(m, opaque, errp);
+    } else if (m && m->postcopy_dest && state == MIG_STATE_COMPLETED) {
+        error_setg(errp, "the incoming migration is not in state 'postcopy-paused' but completed: "
+                   "nothing is missing, and the source can be released");
     } else {
-        ok = postcopy_dest_recover(r->destination, addr, errp);
+        error_setg(errp, "there is no %s migration in state 'postcopy-paused'",
+                   source ? "outgoing" : "incoming");
     }
     g_mutex_unlock(&r->current_lock);
     return ok;
+}
+
+static bool recover_paused(Migration *m, void *opaque, Error **errp)
+{
+    return postcopy_dest_recover(m, opaque, errp);
+}
+
+bool migration_recover(const MigrateAddress *addr, Error **errp)
+{
+    if (addr->transport == MIG_TRANSPORT_FILE) {
+        return carry_feed(addr, errp);
+    }
+    return migration_call_paused(false, recover_paused, (void *)addr, errp);
 }
 
 /* ---- incoming ---- */

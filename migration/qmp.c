@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "carry/carry.h"
 #include "config.h"
 #include "journey.h"
 #include "lifecycle.h"
@@ -185,6 +186,9 @@ static void source_info(MigrationInfo *info, Migration *m, MigState state)
         return;
     }
     info->ram = ram_stats(m, state);
+    if (!info->x_carry) {
+        info->x_carry = carry_report_get(m);
+    }
     if (m->config->cap[MIG_CAP_XBZRLE]) {
         info->xbzrle_cache = xbzrle_stats(m);
     }
@@ -235,6 +239,8 @@ static bool destination_info(MigrationInfo **info, Migration *m, MigState state,
         (*info)->has_status = true;
         (*info)->status = (MigrationStatus)state;
     }
+    (*info)->x_carry = carry_report_get(m);
+    (*info)->x_receipt = carry_receipt_of(m, state == MIG_STATE_COMPLETED);
     if (m->listener && mig_listener_refusal(m->listener)) {
         (*info)->error_desc = g_strdup(mig_listener_refusal(m->listener));
     }

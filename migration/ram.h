@@ -29,6 +29,8 @@ typedef struct RamSourceBlock {
     uint8_t *journey;          /* a byte a page, journey.h: [m], or the multifd channel that has
                                   the page; main thread: after `thread` ended */
     struct MappedBlock *mapped; /* [m] mapped-ram.h: where it is in the file; NULL: in none */
+    unsigned long *owed;       /* [m] from the switch on: 1: the destination may lack it; paused: the
+                                  main thread's under [L] */
     unsigned long *received;   /* recovery: what the destination says it has; the return-path thread's
                                   until it has counted it, then [m]; NULL: nothing said */
 } RamSourceBlock;
@@ -98,7 +100,7 @@ void ram_dirty_guest_gone(RamSource *r);
 void ram_dirty_set_range(RamSource *r, RamSourceBlock *b, uint64_t page, uint64_t n);
 /*
  * Recovery: to be sent are the pages that b->received has not, in whole host pages, and no
- * others.  Migration thread.
+ * others; b->owed becomes the same.  Migration thread.
  */
 void ram_dirty_set_missing(RamSource *r, RamSourceBlock *b);
 /* Take the journeys of all blocks out, before ram_source_free(): GPtrArray of PageJourney. */

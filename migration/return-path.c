@@ -17,6 +17,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "carry/carry.h"
 #include "postcopy-ram/postcopy.h"
 #include "postcopy-ram/preempt.h"
 #include "ram.h"
@@ -71,6 +72,7 @@ static Verdict on_pong(ReturnPath *rp, const uint8_t *payload, size_t len, Error
 
     trace_return_path_message("PONG", cookie);
     __atomic_store_n(&rp->last_pong, cookie, __ATOMIC_RELEASE);
+    carry_attempt_pong(rp->m, cookie);
     postcopy_source_pong(rp->m, cookie);
     src_wake(rp->m);
     return GO_ON;

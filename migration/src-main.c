@@ -12,6 +12,7 @@
  */
 #include "migration-int.h"
 
+#include "carry/carry.h"
 #include "config.h"
 #include "channel.h"
 #include "cpr.h"
@@ -153,6 +154,7 @@ static void send_greeting(Migration *m)
     }
     if (m->config->cap[MIG_CAP_POSTCOPY_RAM]) {
         postcopy_source_advise(m, m->out);
+        carry_attempt_send(m);
     }
 }
 
@@ -504,7 +506,7 @@ static bool postcopy(Migration *m, Error **errp)
         }
         going = postcopy_source_recover(m, g_steal_pointer(&err));
         if (!going) {
-            return false;
+            return carry_released(m);
         }
     }
     return true;

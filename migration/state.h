@@ -90,7 +90,9 @@ typedef enum MigSide { MIG_SRC, MIG_DST, MIG_SIDE__MAX } MigSide;
     X(POSTCOPY_PAUSED, POSTCOPY_RECOVER_SETUP, SRC, "main", "migrate resume=true")            \
     X(POSTCOPY_PAUSED, CANCELLING, SRC, "main", "migrate_cancel: it never ran there")         \
     X(POSTCOPY_RECOVER_SETUP, POSTCOPY_RECOVER, SRC, "migration", "connected again")          \
-    X(POSTCOPY_RECOVER_SETUP, POSTCOPY_PAUSED, SRC, "migration", "could not connect")         \
+    X(POSTCOPY_RECOVER_SETUP, POSTCOPY_PAUSED, SRC, "migration",                              \
+      "could not connect; or the address is a file, and it is written or could not be")       \
+    X(POSTCOPY_PAUSED, COMPLETED, SRC, "migration", "x-migrate-release")                      \
     X(POSTCOPY_RECOVER, POSTCOPY_ACTIVE, SRC, "migration", "RESUME_ACK")                      \
     X(POSTCOPY_RECOVER, POSTCOPY_PAUSED, SRC, "migration", "the new channel broke too")       \
     X(CANCELLING, CANCELLED, SRC, "main or migration", "threads ended, guest as before")      \
@@ -105,11 +107,11 @@ typedef enum MigSide { MIG_SRC, MIG_DST, MIG_SIDE__MAX } MigSide;
     X(POSTCOPY_DEVICE, POSTCOPY_ACTIVE, DST, "incoming", "RUN")                               \
     X(POSTCOPY_DEVICE, FAILED, DST, "incoming or main", "bad or cut stream")                  \
     X(POSTCOPY_ACTIVE, COMPLETED, DST, "listen or main", "every page has come")               \
-    X(POSTCOPY_ACTIVE, POSTCOPY_PAUSED, DST, "listen", "the channel broke")                   \
+    X(POSTCOPY_ACTIVE, POSTCOPY_PAUSED, DST, "listen", "the channel broke, or a file lacked pages") \
     X(POSTCOPY_ACTIVE, FAILED, DST, "listen or main", "error that a new channel cannot mend") \
-    X(POSTCOPY_PAUSED, POSTCOPY_RECOVER, DST, "listen", "a new main channel came")            \
+    X(POSTCOPY_PAUSED, POSTCOPY_RECOVER, DST, "listen", "a new main channel came, or a file") \
     X(POSTCOPY_PAUSED, FAILED, DST, "main", "given up")                                       \
-    X(POSTCOPY_RECOVER, POSTCOPY_ACTIVE, DST, "listen", "POSTCOPY_RESUME")                    \
+    X(POSTCOPY_RECOVER, POSTCOPY_ACTIVE, DST, "listen", "POSTCOPY_RESUME, or pages of a file") \
     X(POSTCOPY_RECOVER, POSTCOPY_PAUSED, DST, "listen", "the new channel broke too")          \
     X(POSTCOPY_RECOVER, FAILED, DST, "listen or main", "error that a new channel cannot mend")
 

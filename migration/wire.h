@@ -100,13 +100,17 @@ typedef enum WireRpMessage {
     X(ALL_LOADED, 0x43, "precopy, before EOF: the answer says that the rest is loaded")   \
     X(MARKS, 0x4d00, "before `ram`: which marks of multifd?  Ferry's own")       \
     X(MARKS_KNOWN, 0x4d01, "only PONG, Ferry's answer to it: MULTIFD_FLUSH")     \
-    X(MARKS_ROUND, 0x4d10, "plus the round, behind an EOS without a mark")
+    X(MARKS_ROUND, 0x4d10, "plus the round, behind an EOS without a mark")   \
+    X(ATTEMPT, 0x41000000, "plus part 0 to 3 << 24 and 24 bits: identity; Ferry's own") \
+    X(ATTEMPT_TAKEN, 0xc1000000, "only PONG, Ferry's answer to it: taken")
 
 typedef enum WirePingCookie {
 #define X(id, value, where) WIRE_PING_##id = (value),
     WIRE_PING_COOKIES(X)
 #undef X
 } WirePingCookie;
+
+#define WIRE_PING_ATTEMPT_SHIFT 24
 
 /* Flags in the low bits of a RAM record word.  X(id, value, name, retired) */
 #define WIRE_RAM_FLAGS(X)                            \

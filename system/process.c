@@ -261,5 +261,6 @@ bool process_catch_signals(Error **errp)
         sigaction(signals[i], &act, NULL);
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that is too large is an error of who writes it */
     return true;
 }

@@ -6,6 +6,7 @@
 #ifndef FERRY_MIGRATION_POSTCOPY_DEST_INT_H
 #define FERRY_MIGRATION_POSTCOPY_DEST_INT_H
 
+#include "migration/carry/carry.h"
 #include "migration/channel.h"
 #include "migration/postcopy-ram/blocktime.h"
 #include "migration/postcopy-ram/place.h"
@@ -79,6 +80,7 @@ struct PostcopyDest {
                                 it has ended */
     GThread *second_thread;  /* [i] takes the preempt channel of a recovery with TLS; NULL: none */
     int64_t second_until;    /* [a] when it gives up, us; 0: not while the main channel stands */
+    CarryFile *file;         /* [L] that the listen thread is to read; NULL: none */
     MigAcceptor *acceptor;   /* [L] where the source may connect to again; NULL: nowhere yet */
 };
 
@@ -109,16 +111,22 @@ void fault_look(PlaceChannel *c);
 
 /*
  * The stream of a running guest broke (err, consumed): the guest goes on with what it has,
- * and whoever touches a missing page sleeps.  Listen thread; returns when a new stream is
- * there to be read (true) or the process goes down (false).
+ * and whoever touches a missing page sleeps.  Listen thread; returns when the pause has ended.
  */
-bool postcopy_pause_dest(PostcopyDest *pd, Error *err);
+typedef enum PauseEnd {
+    PAUSE_STREAM,    /* a new stream is there to be read */
+    PAUSE_COMPLETE,  /* a file had all that was missing */
+    PAUSE_CANCELLED, /* the process goes down */
+} PauseEnd;
+PauseEnd postcopy_pause_dest(PostcopyDest *pd, Error *err);
 /* There will be no pause any more: what waiting needs is given back.  Listen thread. */
 void postcopy_pause_end(PostcopyDest *pd);
 
 /* ---- listen.c ---- */
 
 bool listen_thread_start(PostcopyDest *pd, Error **errp);
+/* Is every page here?  Else errp says which one is not.  Listen thread. */
+bool postcopy_check_complete(PostcopyDest *pd, Error **errp);
 
 /* ---- register.c ---- */
 

@@ -389,6 +389,7 @@ void postcopy_dest_free(PostcopyDest *pd)
     blocktime_free(pd->blocktime);
     pmi_free(pd->pmi);
     mig_acceptor_free(pd->acceptor);
+    carry_file_free(pd->file);
     close_fd(&pd->wake_fd);
     g_clear_error(&pd->main_error);
     g_mutex_clear(&pd->lock);

@@ -22,8 +22,7 @@
 #include "util/sched.h"
 #include "util/util.h"
 
-/* The source says that this is all: then nothing may be missing. */
-static bool check_complete(PostcopyDest *pd, Error **errp)
+bool postcopy_check_complete(PostcopyDest *pd, Error **errp)
 {
     for (unsigned i = 0; i < pd->pmi->num_blocks; i++) {
         const PmiBlock *b = &pd->pmi->blocks[i];
@@ -31,8 +30,8 @@ static bool check_complete(PostcopyDest *pd, Error **errp)
 
         if (missing) {
             error_setg(errp,
-                       "the source ended, but %" PRIu64 " of the %" PRIu64
-                       " pages of RAM block '%s' never came (the first one is 0x%" PRIx64 ")",
+                       "%" PRIu64 " of the %" PRIu64 " pages of RAM block '%s' never came (the "
+                       "first one is 0x%" PRIx64 ")",
                        missing, b->pages, b->rb->idstr,
                        bitmap_find_next_zero(b->received, b->pages, 0) << TARGET_PAGE_BITS);
             return false;
@@ -55,7 +54,12 @@ static bool read_stream(PostcopyDest *pd, Error **errp)
         return false;
     }
     preempt_dest_drain(pd);
-    return check_complete(pd, errp);
+    /* The source says that this is all: then nothing may be missing. */
+    if (!postcopy_check_complete(pd, errp)) {
+        error_prefix(errp, "the source ended, but ");
+        return false;
+    }
+    return true;
 }
 
 /* The package failed, and the stream was closed because of that. */
@@ -127,7 +131,12 @@ static bool read_streams(PostcopyDest *pd, Error **errp)
             error_propagate(errp, err);
             return true;
         }
-        if (!postcopy_pause_dest(pd, err)) {
+        switch (postcopy_pause_dest(pd, err)) {
+        case PAUSE_STREAM:
+            break;
+        case PAUSE_COMPLETE:
+            return true;
+        case PAUSE_CANCELLED:
             return false;
         }
     }

@@ -313,6 +313,12 @@ static bool check_offset(const PmiBlock *b, uint64_t offset, Error **errp)
     return false;
 }
 
+bool place_whole(Placer *p, PmiBlock *b, uint64_t offset, const uint8_t *src, uint64_t len,
+                 Error **errp)
+{
+    return place_range(p, b, offset, src, len, errp);
+}
+
 /* ---- small host pages ---- */
 
 static bool run_takes(const PlaceRun *run, const PmiBlock *b, uint64_t offset, bool zero)

@@ -38,6 +38,13 @@ uint8_t *place_buffer(Placer *p, PmiBlock *b, uint64_t offset, Error **errp);
 bool place_page_done(Placer *p, Error **errp);
 bool place_zero_page(Placer *p, PmiBlock *b, uint64_t offset, Error **errp);
 
+/*
+ * Put [offset, offset+len), whole host pages of b, in place at once, from src; NULL: zeros (small
+ * pages only).  Those that were received before are left alone.  The caller checked the range.
+ */
+bool place_whole(Placer *p, PmiBlock *b, uint64_t offset, const uint8_t *src, uint64_t len,
+                 Error **errp);
+
 /* Put everything gathered so far in place: at EOS. */
 bool place_flush(Placer *p, Error **errp);
 /*

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "migration/carry/file.h"
 #include "migration/channel.h"
 #include "migration/migration-int.h"
 #include "migration/ram.h"
@@ -98,6 +99,11 @@ bool postcopy_dest_resume(Migration *m, Error **errp);
  * before.  Any thread, no machine lock.
  */
 bool postcopy_dest_recover(Migration *m, const MigrateAddress *addr, Error **errp);
+/*
+ * migrate-recover with a file (taken over): m, which is paused, reads it.  The same; replaces an address
+ * or a file given before.
+ */
+void postcopy_dest_feed(Migration *m, CarryFile *file);
 /* Where the source may connect to again, NULL: nowhere.  Any thread; the caller frees it. */
 SocketAddress *postcopy_dest_listening(Migration *m);
 /* A paused listen thread looks at its conditions again.  Any thread. */

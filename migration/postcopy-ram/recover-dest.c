@@ -8,10 +8,11 @@
  *
  *   postcopy-active   the stream fails: place what has come, let the channel go, keep requests
  *                     for pages back (the fault thread goes on noting them)
- *   postcopy-paused   wait for migrate-recover, then for a connection
+ *   postcopy-paused   wait for migrate-recover, then for a connection; or it names a file
  *   postcopy-recover  answer RECV_BITMAP; at POSTCOPY_RESUME: RESUME_ACK, and ask again for
  *                     every page that somebody waits for
- *   postcopy-active   as before
+ *   postcopy-active   as before; with a file: take pages from it (carry/load.c), and back to
+ *                     postcopy-paused if it did not have everything
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -54,11 +55,12 @@ static IOChannel *end_second(PostcopyDest *pd)
     return pd->second_thread ? g_thread_join(g_steal_pointer(&pd->second_thread)) : NULL;
 }
 
-static void close_channel(PostcopyDest *pd)
+static void close_channel(PostcopyDest *pd, Error **cause)
 {
     Migration *m = pd->m;
     g_autoptr(Error) err = NULL;
 
+    *cause = first_cause(pd, *cause);
     migration_shutdown_channels(m);
     io_channel_unref(end_second(pd));
     preempt_dest_stop(pd);
@@ -130,8 +132,18 @@ static void wait_a_while(PostcopyDest *pd, int fd, int timeout_ms)
     }
 }
 
-/* NULL: the process goes down. */
-static IOChannel *wait_for_connection(PostcopyDest *pd)
+static CarryFile *take_file(PostcopyDest *pd)
+{
+    CarryFile *file;
+
+    g_mutex_lock(&pd->lock);
+    file = g_steal_pointer(&pd->file);
+    g_mutex_unlock(&pd->lock);
+    return file;
+}
+
+/* NULL, and no *ret_file either: the process goes down. */
+static IOChannel *wait_for_connection(PostcopyDest *pd, CarryFile **ret_file)
 {
     bool last = !pd->m->config->cap[MIG_CAP_POSTCOPY_PREEMPT];
 
@@ -139,7 +151,7 @@ static IOChannel *wait_for_connection(PostcopyDest *pd)
         int fd;
         IOChannel *ioc = take_connection(pd, last, &fd);
 
-        if (ioc) {
+        if (ioc || (*ret_file = take_file(pd))) {
             return ioc;
         }
         wait_a_while(pd, fd, -1);
@@ -213,28 +225,71 @@ static void take_over(PostcopyDest *pd, IOChannel *ioc)
     migration_set_channel(m, ioc);
 }
 
-bool postcopy_pause_dest(PostcopyDest *pd, Error *err)
+static void pause_here(PostcopyDest *pd, Error *err)
+{
+    trace_postcopy_paused("destination", error_get_pretty(err));
+    error_report("postcopy paused: %s", error_get_pretty(err));
+    migration_set_error(pd->m, err); /* unless the preempt channel broke first, and said so */
+    state_advance_any(pd->m->state, MIG_STATE_POSTCOPY_PAUSED, NULL);
+}
+
+/* A file in place of a stream.  True: nothing is missing any more.  Else paused as before. */
+static bool read_file(PostcopyDest *pd, CarryFile *file)
 {
     Migration *m = pd->m;
-    IOChannel *ioc;
+    Error *err = NULL;
+    bool good;
+
+    migration_clear_error(m);
+    if (!state_advance(m->state, MIG_STATE_POSTCOPY_PAUSED, MIG_STATE_POSTCOPY_RECOVER) ||
+        !state_advance(m->state, MIG_STATE_POSTCOPY_RECOVER, MIG_STATE_POSTCOPY_ACTIVE)) {
+        carry_file_free(file);
+        return false;
+    }
+    trace_postcopy_recover("destination", carry_file_name(file));
+    carry_load(pd, file, &err);
+    good = postcopy_check_complete(pd, err ? NULL : &err);
+    if (good) {
+        g_clear_error(&err); /* nothing of what was wrong with the file was needed */
+    } else {
+        error_prefix(&err, "file '%s': ", carry_file_name(file));
+    }
+    carry_file_free(file);
+    if (!good) {
+        pause_here(pd, err);
+    }
+    return good;
+}
+
+PauseEnd postcopy_pause_dest(PostcopyDest *pd, Error *err)
+{
+    Migration *m = pd->m;
 
     if (migration_cancelled(m)) {
         g_clear_error(&err);
-        return false;
+        return PAUSE_CANCELLED;
     }
-    err = first_cause(pd, err);
-    trace_postcopy_paused("destination", error_get_pretty(err));
-    error_report("postcopy paused: %s", error_get_pretty(err));
-    migration_set_error(m, err); /* unless the preempt channel broke first, and said so */
-    close_channel(pd);
-    state_advance_any(m->state, MIG_STATE_POSTCOPY_PAUSED, NULL);
-    ioc = wait_for_connection(pd);
-    if (!ioc) {
-        return false;
+    close_channel(pd, &err);
+    pause_here(pd, err);
+    for (;;) {
+        CarryFile *file = NULL;
+        IOChannel *ioc = wait_for_connection(pd, &file);
+
+        if (ioc) {
+            take_over(pd, ioc);
+            start_second(pd);
+            return state_advance(m->state, MIG_STATE_POSTCOPY_PAUSED, MIG_STATE_POSTCOPY_RECOVER)
+                       ? PAUSE_STREAM
+                       : PAUSE_CANCELLED;
+        }
+        if (!file || migration_cancelled(m)) {
+            carry_file_free(file);
+            return PAUSE_CANCELLED;
+        }
+        if (read_file(pd, file)) {
+            return PAUSE_COMPLETE;
+        }
     }
-    take_over(pd, ioc);
-    start_second(pd);
-    return state_advance(m->state, MIG_STATE_POSTCOPY_PAUSED, MIG_STATE_POSTCOPY_RECOVER);
 }
 
 void postcopy_pause_end(PostcopyDest *pd)
@@ -243,6 +298,7 @@ void postcopy_pause_end(PostcopyDest *pd)
     io_channel_unref(end_second(pd));
     g_mutex_lock(&pd->lock);
     g_clear_pointer(&pd->acceptor, mig_acceptor_free);
+    g_clear_pointer(&pd->file, carry_file_free);
     close_fd(&pd->wake_fd);
     g_mutex_unlock(&pd->lock);
 }
@@ -366,6 +422,19 @@ void postcopy_dest_wake(Migration *m)
         g_assert(errno == EAGAIN); /* it is readable already */
     }
     g_mutex_unlock(&pd->lock);
+}
+
+void postcopy_dest_feed(Migration *m, CarryFile *file)
+{
+    PostcopyDest *pd = m->postcopy_dest;
+
+    g_mutex_lock(&pd->lock);
+    carry_file_free(pd->file);
+    pd->file = file;
+    g_clear_pointer(&pd->acceptor, mig_acceptor_free);
+    __atomic_store_n(&m->carry.stop, 0, __ATOMIC_RELEASE);
+    g_mutex_unlock(&pd->lock);
+    postcopy_dest_wake(m);
 }
 
 bool postcopy_dest_recover(Migration *m, const MigrateAddress *addr, Error **errp)

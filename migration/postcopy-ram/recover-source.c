@@ -11,10 +11,13 @@
  *   -> postcopy-active                        go on
  *
  * From any of them back to postcopy-paused.  The new stream has no header: its first element is
- * a command.
+ * a command.  When the address is a file, what the destination may lack is written into it
+ * (carry/save.c), and that leads back to postcopy-paused as well.  Nothing there can be told from here
+ * whether it has arrived: x-migrate-release does, and ends the migration.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "migration/carry/carry.h"
 #include "migration/postcopy-ram/postcopy.h"
 #include "migration/postcopy-ram/preempt.h"
 #include "migration/return-path.h"
@@ -39,15 +42,20 @@ static void close_channel(Migration *m)
     urgent_forget(m->ram);
 }
 
-/* Sleep until somebody gives a new address.  False: the process goes down. */
+/*
+ * Sleep until somebody gives a new address.  err NULL: the pause goes on after a file was written.
+ * False: the process goes down, or the destination has everything.
+ */
 static bool pause_here(Migration *m, Error *err)
 {
     close_channel(m);
     if (mig_state_get(m->state) == MIG_STATE_POSTCOPY_DEVICE) {
         __atomic_store_n(&m->unconfirmed, 1, __ATOMIC_RELEASE);
     }
-    trace_postcopy_paused("source", error_get_pretty(err));
-    if (__atomic_load_n(&m->unconfirmed, __ATOMIC_ACQUIRE)) {
+    trace_postcopy_paused("source", err ? error_get_pretty(err) : "the rest is written");
+    if (!err) {
+        /* nothing broke */
+    } else if (__atomic_load_n(&m->unconfirmed, __ATOMIC_ACQUIRE)) {
         migration_explain_error(m, err, "the destination has not said whether it runs the guest: "
                                 "if it is postcopy-paused, recover; if it has failed, "
                                 "migrate_cancel gives the guest back here: ");
@@ -57,7 +65,7 @@ static bool pause_here(Migration *m, Error *err)
     if (!state_advance_any(m->state, MIG_STATE_POSTCOPY_PAUSED, NULL)) {
         return false;
     }
-    while (!migration_cancelled(m)) {
+    while (!migration_cancelled(m) && !carry_released(m)) {
         if (mig_state_wait(m->state, MIG_STATE_POSTCOPY_PAUSED, G_MAXINT64) !=
             MIG_STATE_POSTCOPY_PAUSED) {
             return !migration_cancelled(m);
@@ -160,6 +168,12 @@ bool postcopy_source_recover(Migration *m, Error *err)
     while (pause_here(m, g_steal_pointer(&err))) {
         bool good;
 
+        if (m->carry.address) {
+            if (!carry_save(m, &err)) {
+                error_prefix(&err, "the rest was not written: ");
+            }
+            continue;
+        }
         /* The thread of the return path before has ended, the next one is not there yet. */
         forget_bitmaps(m);
         good = reconnect(m, &err) && exchange_bitmaps(m, &err) &&

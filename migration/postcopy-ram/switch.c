@@ -12,6 +12,7 @@
  */
 #include <inttypes.h>
 
+#include "migration/carry/carry.h"
 #include "migration/config.h"
 #include "migration/postcopy-ram/discard.h"
 #include "migration/postcopy-ram/postcopy.h"
@@ -86,6 +87,7 @@ static bool send_discards(Migration *m, Error **errp)
         }
     }
     ram_save_restart(m->ram);
+    carry_note_owed(m->ram);
     return true;
 }
 

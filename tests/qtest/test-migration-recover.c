@@ -7,11 +7,10 @@
  */
 #include <glib/gstdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "migration-pair.h"
+#include "oob.h"
 #include "relay.h"
 
 /* A migration in postcopy over a relay that can be cut. */
@@ -137,43 +136,6 @@ static void test_hmp(void)
 
 /* ---- while the main loop waits for a page ---- */
 
-/* A second monitor: exec-oob is served by its own thread. */
-typedef struct Oob {
-    int fd;
-    GString *got;
-} Oob;
-
-static void oob_line(Oob *o, const char *contains)
-{
-    char buf[1024];
-    ssize_t n;
-
-    while (!strstr(o->got->str, contains)) {
-        n = recv(o->fd, buf, sizeof(buf), 0);
-        g_assert_cmpint(n, >, 0);
-        g_string_append_len(o->got, buf, n);
-    }
-    g_string_truncate(o->got, 0);
-}
-
-static void oob_send(Oob *o, const char *text)
-{
-    g_assert_cmpint(send(o->fd, text, strlen(text), MSG_NOSIGNAL), ==, strlen(text));
-}
-
-static Oob oob_open(const char *path)
-{
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
-    Oob o = { .fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), .got = g_string_new(NULL) };
-
-    g_strlcpy(a.sun_path, path, sizeof(a.sun_path));
-    g_assert_cmpint(connect(o.fd, (struct sockaddr *)&a, sizeof(a)), ==, 0);
-    oob_line(&o, "QMP");
-    oob_send(&o, "{'execute': 'qmp_capabilities', 'arguments': {'enable': ['oob']}}\n");
-    oob_line(&o, "return");
-    return o;
-}
-
 /*
  * The main loop touches a page that is still at the source, in the pause: only a command that
  * overtakes everything can bring the connection back, and then the page comes.
@@ -205,8 +167,7 @@ static void test_main_loop_waits(void)
     migration_wait_status(c.p.from, "postcopy-active");
     migration_wait_status(c.p.to, "postcopy-active");
     pair_read_and_finish(&c.p);
-    close(oob.fd);
-    g_string_free(oob.got, TRUE);
+    oob_close(&oob);
     cut_free(&c);
     g_unlink(monitor);
     g_rmdir(dir);
@@ -402,7 +363,7 @@ static void test_refused(void)
     check_error(c.p.from, "migrate", "{'uri': 'unix:/tmp/x'}", "in progress");
     check_error(c.p.from, "migrate_cancel", NULL, "cannot cancel");
     check_error(c.p.from, "migrate", "{'uri': 'fd:none', 'resume': true}", "none");
-    check_error(c.p.to, "migrate-recover", "{'uri': 'file:/tmp/x'}", "one way");
+    check_error(c.p.to, "migrate-recover", "{'uri': 'exec:cat'}", "one way");
     check_error(c.p.to, "migrate-recover", "{'uri': 'unix:/nonexistent/x'}", "/nonexistent/x");
     check_error(c.p.to, "migrate-recover", "{'uri': 'fd:none'}", "none");
     recover(&c);
