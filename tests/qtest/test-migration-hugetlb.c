@@ -7,6 +7,8 @@
 #include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "migration-helpers.h"
 
@@ -67,10 +69,31 @@ static void break_and_mend(GuestVm *from, GuestVm *to)
     }
 }
 
-/* Postcopy by a connection that breaks, with or without a preempt channel. */
-static void broken_postcopy(GuestVm *from, GuestVm *to, bool preempt)
+/* In place of a connection: a file whose end is missing, then another one. */
+static void carry(GuestVm *from, GuestVm *to)
 {
-    const char *second = preempt ? "postcopy-preempt" : NULL;
+    g_autofree char *path = g_build_filename(from->dir, "rest", NULL);
+
+    qtest_qmp_ok(from->s, "migrate-pause", NULL);
+    mig_wait_status(from, "postcopy-paused");
+    mig_wait_status(to, "postcopy-paused");
+    for (unsigned i = 0; i < 2; i++) {
+        struct stat st;
+
+        qtest_qmp_ok(from->s, "migrate", "{'uri': 'file:%s', 'resume': true}", path);
+        mig_wait_status(from, "postcopy-paused");
+        g_assert_cmpint(g_stat(path, &st), ==, 0);
+        g_assert_cmpint(truncate(path, i ? st.st_size : st.st_size - (3 << 20)), ==, 0);
+        qtest_qmp_ok(to->s, "migrate-recover", "{'uri': 'file:%s'}", path);
+        mig_wait_status(to, i ? "completed" : "postcopy-paused");
+    }
+    g_unlink(path);
+}
+
+/* Postcopy by a connection that breaks, with or without a preempt channel, or for good. */
+static void broken_postcopy(GuestVm *from, GuestVm *to, const char *how)
+{
+    const char *second = !strcmp(how, "preempt") ? "postcopy-preempt" : NULL;
 
     mig_set_caps(from, "postcopy-ram", second, NULL);
     mig_set_caps(to, "postcopy-ram", second, NULL);
@@ -81,6 +104,10 @@ static void broken_postcopy(GuestVm *from, GuestVm *to, bool preempt)
     qtest_qmp_ok(from->s, "migrate-start-postcopy", NULL);
     mig_wait_status(from, "postcopy-active");
     mig_wait_status(to, "postcopy-active");
+    if (!strcmp(how, "carry")) {
+        carry(from, to);
+        return;
+    }
     break_and_mend(from, to);
     mig_set_parameter(from, "max-postcopy-bandwidth", 0);
     mig_wait_status(from, "completed");
@@ -139,7 +166,7 @@ static void test_huge(const void *postcopy) /* or another way; NULL: precopy */
     } else if (postcopy && !strcmp(postcopy, "mapped-ram")) {
         mapped_file(from, to);
     } else if (postcopy && strcmp(postcopy, "postcopy")) {
-        broken_postcopy(from, to, !strcmp(postcopy, "preempt"));
+        broken_postcopy(from, to, postcopy);
     } else if (postcopy) {
         mig_postcopy_requests(from, to, MIG_UNIX, false, 1);
     } else {
@@ -204,6 +231,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/hugetlb/postcopy", "postcopy", test_huge);
     g_test_add_data_func("/hugetlb/postcopy/recover", "recover", test_huge);
     g_test_add_data_func("/hugetlb/postcopy/preempt-recover", "preempt", test_huge);
+    g_test_add_data_func("/hugetlb/postcopy/carry", "carry", test_huge);
     g_test_add_data_func("/hugetlb/mixed/postcopy", NULL, test_mixed);
     g_test_add_data_func("/hugetlb/mixed/precopy", "", test_mixed);
     g_test_add_data_func("/hugetlb/snapshot/shared", "snapshot", test_huge);
