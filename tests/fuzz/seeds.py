@@ -211,6 +211,26 @@ def multifd():
         yield b'\0' + data[:12000]
 
 
+def carry():
+    """First byte: 1: digests are made right by the target; 2: a received map."""
+    attempt, page = b'attempt one.', 4096
+    names = str8('none') + str8('ram') + be64(RAM) + be32(page)
+    for chunks in ([], [(0, 7, 2)], [(0, (1 << 64) - 1, 0), (3, 0x8000000000000001, 1)]):
+        table, pages, at = b'', 0, page
+        for index, present, zero in chunks:
+            table += be32(0) + be32(index) + be64(present) + be64(zero) + be64(at) + bytes(32)
+            pages += bin(present).count('1')
+            at += bin(present & ~zero).count('1') * page
+        tables = names + table
+        head = b'FerryRst' + be32(1) + be32(1) + attempt + be32(page) + bytes(16) + be32(1) + be32(0)
+        head += be64(len(chunks)) + be64(pages) + be64(len(tables)) + be64(page) + be64(at) + bytes(64)
+        for flags in (b'\0', b'\1'):
+            yield flags + head + tables
+    tables = names + b'\x5a' * (RAM // page // 8)
+    yield (b'\3FerryRst' + be32(1) + be32(2) + attempt + be32(page) + bytes(16) + be32(1) + be32(0) + be64(0) +
+           be64(128) + be64(len(tables)) + be64(page) + be64(page) + bytes(64) + tables)
+
+
 def json():
     yield b'\x07{"execute": "qmp_capabilities", "id": 1}\n'
     yield b'\x00{"execute":"migrate","arguments":{"uri":"tcp:h:1","detach":true}}'
@@ -378,7 +398,7 @@ def main():
         with open(os.path.join(folder, name.removesuffix('.hex')), 'wb') as f:
             f.write(data)
     for make in (wire, stream_load, postcopy, mapped_ram, vmstate, return_path, multifd, json, qmp, hmp, qtest,
-                 cmdline, options):
+                 cmdline, options, carry):
         name = make.__name__.replace('_', '-')
         folder = os.path.join(sys.argv[1], name)
         os.makedirs(folder, exist_ok=True)

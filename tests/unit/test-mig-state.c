@@ -20,6 +20,7 @@ static const char *const source_moves[] = {
     "postcopy-device>postcopy-active", "postcopy-device>failing", "postcopy-device>postcopy-paused",
     "postcopy-paused>cancelling", "postcopy-active>completed",
     "postcopy-active>postcopy-paused", "postcopy-paused>postcopy-recover-setup",
+    "postcopy-paused>completed",
     "postcopy-recover-setup>postcopy-recover", "postcopy-recover-setup>postcopy-paused",
     "postcopy-recover>postcopy-active", "postcopy-recover>postcopy-paused",
     "cancelling>cancelled", "failing>failed", NULL,
