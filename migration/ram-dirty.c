@@ -223,6 +223,7 @@ void ram_dirty_set_missing(RamSource *r, RamSourceBlock *b)
         bitmap_set(b->dirty, page, end - page);
         page = end;
     }
+    g_clear_pointer(&b->wanted, g_free);
     g_free(b->owed);
     b->owed = g_memdup2(b->dirty, BITMAP_BYTES(b->pages)); /* requests may take pages from now on */
     stat_add(r->dirty_count, bitmap_count(b->dirty, 0, b->pages));
@@ -323,6 +324,7 @@ void ram_source_free(RamSource *r)
         g_free(r->blocks[i].protect);
         g_free(r->blocks[i].sent);
         g_free(r->blocks[i].owed);
+        g_free(r->blocks[i].wanted);
         g_free(r->blocks[i].received);
         g_free(r->blocks[i].journey);
         mapped_block_free(r->blocks[i].mapped);

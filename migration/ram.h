@@ -29,8 +29,9 @@ typedef struct RamSourceBlock {
     uint8_t *journey;          /* a byte a page, journey.h: [m], or the multifd channel that has
                                   the page; main thread: after `thread` ended */
     struct MappedBlock *mapped; /* [m] mapped-ram.h: where it is in the file; NULL: in none */
-    unsigned long *owed;       /* [m] from the switch on: 1: the destination may lack it; paused: the
-                                  main thread's under [L] */
+    unsigned long *owed;       /* [m] from the switch on: 1: the destination may lack it */
+    unsigned long *wanted;     /* the same without what a received map has, NULL: there is none;
+                                  main thread, under [L], while [m] is paused; else [m] */
     unsigned long *received;   /* recovery: what the destination says it has; the return-path thread's
                                   until it has counted it, then [m]; NULL: nothing said */
 } RamSourceBlock;

@@ -9,6 +9,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import ferrycut  # noqa: E402
 import ferryguest  # noqa: E402
 import ferrymove  # noqa: E402
 import ferryreport  # noqa: E402
@@ -39,6 +40,8 @@ def parse():
     p.add_argument('--precopy-seconds', type=float, help='how long precopy tries first')
     p.add_argument('--report', default='report.html', metavar='FILE', help='page to write [report.html]')
     p.add_argument('--quick', action='store_true', help='a small guest and a short precopy')
+    p.add_argument('--cut', action='store_true',
+                   help='the network breaks in the middle, twice: the guest comes home by a new connection, and by a file')
     args = p.parse_args()
     args.accel = args.accel or ('kvm' if ferryvm.have_kvm() else 'interp')
     kvm = args.accel == 'kvm'
@@ -63,6 +66,8 @@ def run(args, say, folder):
         dirty_rate = measure_dirty_rate(src.qmp)
         say.good(f'running; it touches {ferrymove.human(rate)} a second in random pages, of which '
                  f'{ferrymove.human(dirty_rate)} would have to be sent again')
+        if args.cut:
+            return ferrycut.run(args, say, guest, src, common, folder, verify)
         say.step('destination: another process, waiting')
         with ferryvm.VM(name='destination', incoming='defer', **common) as dst:
             return move(args, say, guest, src, dst, dirty_rate)
@@ -93,7 +98,7 @@ def move(args, say, guest, src, dst, dirty_rate):
     rec.title = f'Postcopy of a {args.ram} MiB guest under {args.accel}'
     rec.journey = ferryreport.fetch_journey(src.qmp)
     say.step('verify')
-    verify(say, guest, src, dst, rec)
+    rec.guest = verify(say, guest, src, dst)
     ferryreport.write(rec, args.report)
     say.step('summary')
     print('\n'.join(ferrymove.summary(rec)))
@@ -101,7 +106,8 @@ def move(args, say, guest, src, dst, dirty_rate):
     return 0
 
 
-def verify(say, guest, src, dst, rec):
+def verify(say, guest, src, dst):
+    """Raises unless the guest is whole at dst; returns what there is to tell of it."""
     state = src.qmp.cmd('query-status')['status']
     if state != 'postmigrate':
         raise QMPError(f'the source is {state}, not postmigrate')
@@ -125,10 +131,11 @@ def verify(say, guest, src, dst, rec):
     say.good(f'guest and host agree on the digest {digest:016x}')
     dst.send_serial(b'g')
     dst.wait_serial(b'G', 10)
-    rec.guest = {'digest, by the guest': f'{frozen["digest"]:016x}', 'digest, by the host': f'{digest:016x}',
-                 'pages visited': frozen['visits'], 'errors': frozen['errors']}
+    told = {'digest, by the guest': f'{frozen["digest"]:016x}', 'digest, by the host': f'{digest:016x}',
+            'pages visited': frozen['visits'], 'errors': frozen['errors']}
     if frozen['tsc_hz']:
-        rec.guest['longest pause that the guest felt'] = f'{frozen["max_gap"] / frozen["tsc_hz"] * 1000:.1f} ms'
+        told['longest pause that the guest felt'] = f'{frozen["max_gap"] / frozen["tsc_hz"] * 1000:.1f} ms'
+    return told
 
 
 def main():

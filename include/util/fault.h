@@ -29,6 +29,8 @@
     X(UFFD_COPY, "uffd-copy", "a page cannot be put in its place (UFFDIO_COPY)")                  \
     X(DEVICE_SAVE, "device-save", "a device's state cannot be saved")                             \
     X(DEVICE_LOAD, "device-load", "a device's state cannot be loaded")                            \
+    X(CARRY_WRITE, "carry-write", "a file with the rest of a postcopy: the disk is full")         \
+    X(CARRY_READ, "carry-read", "a file with the rest of a postcopy: a chunk cannot be read")     \
     X(DST_PONG, "dst-pong", "the destination does not answer a PING")                             \
     X(SRC_SETUP, "src-setup", "source: before it connects")                                       \
     X(SRC_DEVICE, "src-device", "source: the guest stands still, no device is sent yet")          \

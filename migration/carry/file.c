@@ -15,6 +15,7 @@
 
 #include "monitor/monitor.h"
 #include "system/ramblock.h"
+#include "util/fault.h"
 #include "util/util.h"
 
 #define FDSET_PREFIX "/dev/fdset/"
@@ -204,7 +205,12 @@ bool carry_file_read(const CarryFile *f, const CarryChunk *c, uint8_t *ret_pages
     uint64_t data = c->present & ~c->zero;
     bool ok;
 
-    ok = read_at(f->fd, iov, runs_to_iov(data, ret_pages, iov), c->offset, errp);
+    if (fault_point(FAULT_CARRY_READ)) {
+        error_setg_errno(errp, EIO, "reading at %" PRIu64, c->offset);
+        ok = false;
+    } else {
+        ok = read_at(f->fd, iov, runs_to_iov(data, ret_pages, iov), c->offset, errp);
+    }
     if (ok) {
         carry_digest(iov, runs_to_iov(data, ret_pages, iov), digest);
         ok = !memcmp(digest, c->digest, sizeof(digest));
@@ -273,10 +279,19 @@ CarryOut *carry_out_open(const MigrateAddress *a, Error **errp)
     return g_steal_pointer(&o);
 }
 
+static ssize_t write_some(const CarryOut *o, const struct iovec *iov, unsigned n, uint64_t offset)
+{
+    if (fault_point(FAULT_CARRY_WRITE)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return pwritev(o->fd, iov, n, offset);
+}
+
 bool carry_out_write(CarryOut *o, struct iovec *iov, unsigned n, uint64_t offset, Error **errp)
 {
     while (n) {
-        ssize_t put = pwritev(o->fd, iov, n, offset);
+        ssize_t put = write_some(o, iov, n, offset);
 
         if (put < 0 && errno == EINTR) {
             continue;

@@ -39,7 +39,16 @@ bool carry_released(const Migration *m)
 
 /* ---- received maps ---- */
 
-/* Only whole host pages are owed, and a host page that was received is received whole. */
+/* What is in the file.  A chunk is a word. */
+static const unsigned long *to_write(const RamSourceBlock *b)
+{
+    return b->wanted ? b->wanted : b->owed;
+}
+
+/*
+ * Only whole host pages are owed.  The map takes the place of one before, and `owed` stays: what a wrong map
+ * has left out is written again with a right one.
+ */
 void carry_take_received(Migration *m, const CarryFile *f)
 {
     const CarryGuest *g = carry_file_guest(f);
@@ -48,16 +57,18 @@ void carry_take_received(Migration *m, const CarryFile *f)
         RamSourceBlock *b = ram_source_block(m->ram, g->blocks[i].name);
         const uint8_t *map = carry_file_bitmap(f, i);
 
+        g_free(b->wanted);
+        b->wanted = g_memdup2(b->owed, BITMAP_BYTES(b->pages));
         for (uint64_t w = 0; w < BITMAP_WORDS(b->pages); w++) {
             uint64_t word;
 
             memcpy(&word, map + w * sizeof(word), sizeof(word));
-            b->owed[w] &= ~GUINT64_FROM_LE(word);
+            b->wanted[w] &= ~GUINT64_FROM_LE(word);
         }
-        for (uint64_t p = bitmap_find_next(b->owed, b->pages, 0); p < b->pages;) {
+        for (uint64_t p = bitmap_find_next(b->wanted, b->pages, 0); p < b->pages;) {
             p = ROUND_DOWN(p, (uint64_t)b->host_pages);
-            bitmap_set(b->owed, p, b->host_pages);
-            p = bitmap_find_next(b->owed, b->pages, p + b->host_pages);
+            bitmap_set(b->wanted, p, b->host_pages);
+            p = bitmap_find_next(b->wanted, b->pages, p + b->host_pages);
         }
     }
 }
@@ -106,7 +117,7 @@ static unsigned gather(const uint8_t *host, CarryChunk *c, struct iovec *iov)
 static bool write_chunk(Writer *w, unsigned block, const RamSourceBlock *b, uint64_t index,
                         Error **errp)
 {
-    CarryChunk c = { .block = block, .index = index, .present = b->owed[index], .offset = w->at };
+    CarryChunk c = { .block = block, .index = index, .present = to_write(b)[index], .offset = w->at };
     struct iovec iov[CARRY_CHUNK_PAGES];
     uint8_t entry[CARRY_CHUNK_LEN];
     unsigned n = gather(b->rb->host + index * CARRY_CHUNK_BYTES, &c, iov);
@@ -128,7 +139,7 @@ static bool write_chunks(Writer *w, const CarryGuest *g, Error **errp)
         const RamSourceBlock *b = ram_source_block(w->m->ram, g->blocks[i].name);
 
         for (uint64_t c = 0; c < BITMAP_WORDS(b->pages); c++) {
-            if (b->owed[c] && !write_chunk(w, i, b, c, errp)) {
+            if (to_write(b)[c] && !write_chunk(w, i, b, c, errp)) {
                 return false;
             }
         }
@@ -143,8 +154,8 @@ static void count(Writer *w, const CarryGuest *g)
         const RamSourceBlock *b = ram_source_block(w->m->ram, g->blocks[i].name);
 
         for (uint64_t c = 0; c < BITMAP_WORDS(b->pages); c++) {
-            w->head.n_chunks += b->owed[c] != 0;
-            w->head.pages += __builtin_popcountl(b->owed[c]);
+            w->head.n_chunks += to_write(b)[c] != 0;
+            w->head.pages += __builtin_popcountl(to_write(b)[c]);
         }
     }
     w->at = ROUND_UP(CARRY_HEADER_LEN + w->tables->len + w->head.n_chunks * CARRY_CHUNK_LEN,

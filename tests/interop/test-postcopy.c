@@ -5,6 +5,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <string.h>
+
 #include "migration-pair.h"
 #include "stock.h"
 
@@ -67,6 +69,17 @@ static void test_ferry_to_stock_memfd(void)
 
 /* ---- a broken connection ---- */
 
+/* A stock emulator knows nothing of files: its peer says so at once. */
+static void no_files(Pair *p, bool ferry_is_source)
+{
+    g_autofree char *err =
+        ferry_is_source
+            ? qtest_qmp_error(p->from, "migrate", "{'uri': 'file:/nonexistent/x', 'resume': true}")
+            : qtest_qmp_error(p->to, "migrate-recover", "{'uri': 'file:/nonexistent/x'}");
+
+    g_assert_nonnull(strstr(err, "files are for two Ferrys"));
+}
+
 /* The stock emulator has no state of its own for connecting. */
 static void recover(const char *from, const char *from_args, const char *to, const char *to_args,
                     bool preempt)
@@ -81,6 +94,7 @@ static void recover(const char *from, const char *from_args, const char *to, con
         qtest_qmp_ok(i ? p.to : p.from, "migrate-pause", NULL);
         migration_wait_status(p.from, "postcopy-paused");
         migration_wait_status(p.to, "postcopy-paused");
+        no_files(&p, !from);
         qtest_qmp_ok(p.to, "migrate-recover", "{'uri': '%s'}", again);
         qtest_qmp_ok(p.from, "migrate", "{'uri': '%s', 'resume': true}", again);
         migration_wait_status(p.from, "postcopy-recover");

@@ -408,6 +408,146 @@ static void test_disk_full(void)
     halves_free(&h);
 }
 
+/* No room any more, at any byte: the first, one in the middle, the front that comes last. */
+static void test_no_space(void)
+{
+    Halves h = halves_paused("", "");
+    int64_t chunks;
+    GDir *dir;
+
+    write_rest(&h);
+    chunks = 1 + carry_number(h.p.from, "total-pages") / 64;
+    g_unlink(h.rest);
+    for (int64_t after = 0; after < chunks; after += chunks / 2) {
+        qtest_qmp_ok(h.p.from, "x-fault-set", "{'name': 'carry-write', 'after': %" PRId64 "}", after);
+        write_rest(&h);
+        check_carry(h.p.from, "failed");
+        check_info(h.p.from, "error-desc", "No space left on device");
+        dir = g_dir_open(h.dir, 0, NULL);
+        g_assert_null(g_dir_read_name(dir));
+        g_dir_close(dir);
+    }
+    write_rest(&h);
+    finish(&h);
+    halves_free(&h);
+}
+
+/* ---- stopped, and killed, in the middle ---- */
+
+static void wait_held(QTestState *s, const char *point)
+{
+    bool held = false;
+
+    for (unsigned i = 0; !held && i < 10000; i++) {
+        g_autoptr(JsonNode) node = qtest_qmp(s, "x-query-faults", NULL);
+        JsonArray *list = json_node_get_array(node);
+
+        for (unsigned k = 0; k < json_array_get_length(list); k++) {
+            JsonObject *o = json_array_get_object_element(list, k);
+
+            held |= !strcmp(json_object_get_string_member(o, "name"), point) &&
+                    json_object_get_int_member(o, "held") > 0;
+        }
+        g_usleep(1000);
+    }
+    g_assert_true(held);
+}
+
+static void hold(QTestState *s, const char *point)
+{
+    qtest_qmp_ok(s, "x-fault-set", "{'name': '%s', 'action': 'hold', 'after': 20}", point);
+}
+
+static void let_go(QTestState *s, const char *point)
+{
+    qtest_qmp_ok(s, "x-fault-clear", "{'name': '%s'}", point);
+}
+
+static void test_stopped(void)
+{
+    Halves h = halves_paused("", "");
+
+    hold(h.p.from, "carry-write");
+    qtest_qmp_ok(h.p.from, "migrate", "{'uri': 'file:%s', 'resume': true}", h.rest);
+    wait_held(h.p.from, "carry-write");
+    check_carry(h.p.from, "active");
+    qtest_qmp_ok(h.p.from, "migrate-pause", NULL);
+    let_go(h.p.from, "carry-write");
+    migration_wait_status(h.p.from, "postcopy-paused");
+    check_info(h.p.from, "error-desc", "stopped by command");
+    g_assert_false(g_file_test(h.rest, G_FILE_TEST_EXISTS));
+    write_rest(&h);
+    hold(h.p.to, "carry-read");
+    feed(&h);
+    wait_held(h.p.to, "carry-read");
+    check_carry(h.p.to, "active");
+    qtest_qmp_ok(h.p.to, "migrate-pause", NULL);
+    let_go(h.p.to, "carry-read");
+    migration_wait_status(h.p.to, "postcopy-paused");
+    check_info(h.p.to, "error-desc", "stopped by command");
+    finish(&h);
+    halves_free(&h);
+}
+
+/* A chunk that the disk does not give back is like one that is damaged. */
+static void test_unreadable(void)
+{
+    Halves h = halves_paused("", "");
+
+    write_rest(&h);
+    qtest_qmp_ok(h.p.to, "x-fault-set", "{'name': 'carry-read', 'after': 3, 'times': 2}");
+    feed(&h);
+    migration_wait_status(h.p.to, "postcopy-paused");
+    check_info(h.p.to, "error-desc", "2 of its");
+    check_info(h.p.to, "error-desc", "Input/output error");
+    finish(&h);
+    halves_free(&h);
+}
+
+/* The source quits as it writes, the destination as it reads: in time, and leaving nothing half done. */
+static void test_quit(gconstpointer writing)
+{
+    Halves h = halves_paused("", "");
+    g_autofree char *part = g_strconcat(h.rest, ".part", NULL);
+    QTestState *s = writing ? h.p.from : h.p.to;
+
+    if (writing) {
+        qtest_qmp_ok(s, "migrate", "{'uri': 'file:%s', 'resume': true}", h.rest);
+    } else {
+        write_rest(&h);
+        qtest_qmp_ok(s, "migrate-recover", "{'uri': 'file:%s'}", h.rest);
+    }
+    qtest_qmp_ok(s, "quit", NULL);
+    g_assert_cmpint(qtest_wait_exit(s), ==, 0);
+    g_assert_false(g_file_test(part, G_FILE_TEST_EXISTS));
+    halves_free(&h);
+}
+
+/* The host dies: what is there is not called a file. */
+static void test_killed(void)
+{
+    Halves h = halves_paused("", "");
+    g_autofree char *part = g_strconcat(h.rest, ".part", NULL);
+
+    qtest_qmp_ok(h.p.from, "x-fault-set",
+                 "{'name': 'carry-write', 'action': 'kill', 'after': 20}");
+    qtest_qmp_ok(h.p.from, "migrate", "{'uri': 'file:%s', 'resume': true}", h.rest);
+    qtest_wait_exit(h.p.from);
+    g_assert_false(g_file_test(h.rest, G_FILE_TEST_EXISTS));
+    refused_file(h.p.to, part, "does not begin with");
+    check_unharmed(&h);
+    qtest_kill(h.p.from);
+    h.p.from = NULL;
+    g_unlink(part);
+    qtest_quit(h.p.to);
+    h.p.to = NULL;
+    g_free(h.p.uri);
+    g_assert_cmpint(g_rmdir(h.dir), ==, 0);
+    g_free(h.dir);
+    g_free(h.rest);
+    g_free(h.received);
+}
+
 /* ---- while the main loop waits for a page ---- */
 
 /*
@@ -470,6 +610,12 @@ int main(int argc, char **argv)
     g_test_add_func("/carry/network-again", test_network_again);
     g_test_add_func("/carry/after-failure", test_after_failure);
     g_test_add_func("/carry/disk-full", test_disk_full);
+    g_test_add_func("/carry/no-space", test_no_space);
+    g_test_add_func("/carry/stopped", test_stopped);
+    g_test_add_func("/carry/unreadable", test_unreadable);
+    g_test_add_data_func("/carry/quit/writing", "writing", test_quit);
+    g_test_add_data_func("/carry/quit/reading", NULL, test_quit);
+    g_test_add_func("/carry/killed", test_killed);
     g_test_add_func("/carry/waiting", test_waiting);
     return g_test_run();
 }
