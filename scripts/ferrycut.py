@@ -155,11 +155,12 @@ def by_network(hop):
 
 
 def write_rest(hop, path):
+    started = time.monotonic()
     hop.src.qmp.cmd('migrate', {'uri': f'file:{path}', 'resume': True})
     info = hop.until(lambda i: i['status'] == 'postcopy-paused', 'writing the file')
     if info['x-carry']['status'] != 'done':
         raise QMPError(f'the file was not written: {info.get("error-desc")}')
-    return info['x-carry']
+    return f'{ferrymove.human(info["x-carry"]["bytes"])}, written in {time.monotonic() - started:.2f} s'
 
 
 def by_file(hop):
@@ -168,13 +169,12 @@ def by_file(hop):
     os.makedirs(there)
     say.step('the network stays dead: migrate resume=true to a file')
     all_sent = write_rest(hop, f'{here}/everything')
-    say.good(f'everything since the switch, sent or not, for nobody knows what has arrived: '
-             f'{ferrymove.human(all_sent["bytes"])}')
+    say.good(f'everything since the switch, sent or not, for nobody knows what has arrived: {all_sent}')
     hop.dst.qmp.cmd('x-migrate-save-received', {'uri': f'file:{there}/received'})
     hop.src.qmp.cmd('x-migrate-load-received', {'uri': f'file:{there}/received'})
     rest = write_rest(hop, f'{here}/rest')
-    say.good(f'when the destination has said what it has ({ferrymove.human(os.path.getsize(there + "/received"))}): '
-             f'{ferrymove.human(rest["bytes"])}')
+    said = ferrymove.human(os.path.getsize(f'{there}/received'))
+    say.good(f'when the destination has said what it has ({said}): {rest}')
     say.step('the file is carried over, and fed: migrate-recover')
     shutil.copyfile(f'{here}/rest', f'{there}/rest')
     started = time.monotonic()

@@ -99,6 +99,8 @@ bool qmp_x_migrate_save_received(const XMigrateSaveReceivedArgs *args, Error **e
 static bool take_received(Migration *m, void *opaque, Error **errp)
 {
     carry_take_received(m, opaque);
+    /* Only who runs the guest, or is about to, can have written it. */
+    __atomic_store_n(&m->unconfirmed, 0, __ATOMIC_RELEASE);
     return true;
 }
 

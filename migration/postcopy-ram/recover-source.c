@@ -53,8 +53,11 @@ static bool pause_here(Migration *m, Error *err)
         __atomic_store_n(&m->unconfirmed, 1, __ATOMIC_RELEASE);
     }
     trace_postcopy_paused("source", err ? error_get_pretty(err) : "the rest is written");
+    if (!err && __atomic_load_n(&m->unconfirmed, __ATOMIC_ACQUIRE)) {
+        error_setg(&err, "the rest is written");
+    }
     if (!err) {
-        /* nothing broke */
+        /* nothing is to be told */
     } else if (__atomic_load_n(&m->unconfirmed, __ATOMIC_ACQUIRE)) {
         migration_explain_error(m, err, "the destination has not said whether it runs the guest: "
                                 "if it is postcopy-paused, recover; if it has failed, "
