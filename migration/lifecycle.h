@@ -31,11 +31,6 @@ bool migration_pause(Error **errp);
  */
 typedef bool MigrationCall(Migration *m, void *opaque, Error **errp);
 bool migration_call_paused(bool source, MigrationCall *fn, void *opaque, Error **errp);
-/*
- * Listen for the source of a paused incoming migration to connect again, or read the rest from a
- * file; a listener of an earlier call is closed.  Any thread, the machine lock need not be held.
- */
-bool migration_recover(const MigrateAddress *addr, Error **errp);
 /* Listen for the incoming one; the first connection starts the load. */
 bool migration_incoming_start(const MigrateAddress *addr, bool exit_on_error, Error **errp);
 /* -incoming defer was given and migrate-incoming was not. */

@@ -737,19 +737,6 @@ bool migration_call_paused(bool source, MigrationCall *fn, void *opaque, Error *
     return ok;
 }
 
-static bool recover_paused(Migration *m, void *opaque, Error **errp)
-{
-    return postcopy_dest_recover(m, opaque, errp);
-}
-
-bool migration_recover(const MigrateAddress *addr, Error **errp)
-{
-    if (addr->transport == MIG_TRANSPORT_FILE) {
-        return carry_feed(addr, errp);
-    }
-    return migration_call_paused(false, recover_paused, (void *)addr, errp);
-}
-
 /* ---- incoming ---- */
 
 bool migration_incoming_start(const MigrateAddress *addr, bool exit_on_error, Error **errp)

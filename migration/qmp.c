@@ -73,11 +73,19 @@ bool qmp_migrate_pause(Error **errp)
     return migration_pause(errp);
 }
 
+static bool recover_paused(Migration *m, void *opaque, Error **errp)
+{
+    return postcopy_dest_recover(m, opaque, errp);
+}
+
 bool qmp_migrate_recover(const MigrateRecoverArgs *args, Error **errp)
 {
     g_autoptr(MigrateAddress) addr = migrate_address_parse(args->uri, errp);
 
-    return addr && migration_recover(addr, errp);
+    if (addr && addr->transport == MIG_TRANSPORT_FILE) {
+        return carry_feed(addr, errp);
+    }
+    return addr && migration_call_paused(false, recover_paused, addr, errp);
 }
 
 GPtrArray *qmp_x_query_migrate_journey(Error **errp)
