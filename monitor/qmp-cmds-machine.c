@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "accel/accel.h"
+#include "hw/block/block.h"
 #include "hw/core/machine.h"
 #include "qapi/qapi-commands.h"
 #include "system/cpus.h"
@@ -55,6 +56,9 @@ bool qmp_cont(Error **errp)
         autostart = true;
         return true;
     default:
+        if (!block_backends_activate(errp)) {
+            return false;
+        }
         vm_start();
         return true;
     }

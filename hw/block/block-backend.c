@@ -6,6 +6,7 @@
 #include "hw/block/block.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -72,14 +73,67 @@ static BlockBackend *io_node(const BlockBackend *b)
     return b->file ? b->file : (BlockBackend *)b;
 }
 
-/* The destination of a migration may write only once the source has stopped. */
+/* The image under b as its disk needs it. */
+static bool activate(BlockBackend *b, Error **errp)
+{
+    BlockBackend *io = io_node(b);
+    bool write = !block_backend_is_readonly(b);
+
+    if (write && !io->fd_writable && !open_image(io, true, errp)) {
+        return false;
+    }
+    if (!io->locked && !io->no_locking) {
+        io->locked = image_lock(io->fd, io->filename, write, b->share_rw, errp);
+        return io->locked;
+    }
+    return true;
+}
+
+/* A node that a disk of the machine uses, rather than a node above it. */
+static bool has_disk(const BlockBackend *b)
+{
+    return b->user && b->user[0] == '/';
+}
+
+bool block_backends_activate(Error **errp)
+{
+    for (BlockBackend *b = backends; b; b = b->next) {
+        if (has_disk(b) && !activate(b, errp)) {
+            error_prefix(errp, "drive '%s': ", b->id);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Somebody else may have the image from now on, with all that was written. */
+static void give_up(BlockBackend *b)
+{
+    BlockBackend *io = io_node(b);
+
+    if (io->fd_writable && !b->no_flush && !io->no_flush && fdatasync(io->fd) < 0) {
+        error_report("drive '%s': cannot flush '%s': %s", b->id, io->filename, strerror(errno));
+    }
+    if (io->locked) {
+        image_unlock(io->fd);
+        io->locked = false;
+    }
+}
+
+/* At the switch of a migration the source lets go before the destination takes. */
 static void on_run(void *opaque, bool running, RunState s)
 {
-    for (BlockBackend *b = backends; running && b; b = b->next) {
+    for (BlockBackend *b = backends; b; b = b->next) {
         g_autoptr(Error) err = NULL;
 
-        if (!b->file && !b->readonly && !b->fd_writable && !open_image(b, true, &err)) {
-            error_report("drive '%s': %s; it stays read-only", b->id, error_get_pretty(err));
+        if (!has_disk(b)) {
+            continue;
+        }
+        if (!running && s == RUN_STATE_FINISH_MIGRATE) {
+            give_up(b);
+        } else if (running && !activate(b, &err)) {
+            error_report("drive '%s': %s; it is read-only from now on", b->id,
+                         error_get_pretty(err));
             b->readonly = true;
         }
     }
@@ -120,7 +174,7 @@ void block_backend_free(BlockBackend *b)
             break;
         }
     }
-    close_fd(&b->fd);
+    close_fd(&b->fd); /* and with it the locks */
     g_free(b->id);
     g_free(b->driver);
     g_free(b->filename);
@@ -143,8 +197,24 @@ bool block_backend_attach(BlockBackend *b, const char *user, bool write, Error *
     return true;
 }
 
+bool block_backend_attach_disk(BlockBackend *b, const char *user, Error **errp)
+{
+    if (!block_backend_attach(b, user, false, errp)) {
+        return false;
+    }
+    if (!runstate_check(RUN_STATE_INMIGRATE) && !activate(b, errp)) {
+        block_backend_detach(b);
+        return false;
+    }
+    return true;
+}
+
 void block_backend_detach(BlockBackend *b)
 {
+    if (io_node(b)->locked) {
+        image_unlock(io_node(b)->fd);
+        io_node(b)->locked = false;
+    }
     g_clear_pointer((char **)&b->user, g_free);
     b->bootindex = -1;
 }
@@ -214,6 +284,96 @@ bool block_backend_write(BlockBackend *b, uint64_t sector, const void *buf, unsi
     b->wr_ops++;
     b->wr_bytes += want;
     return true;
+}
+
+/* Take `done` bytes off the front of *iov. */
+static void iov_advance(struct iovec **iov, unsigned *n, size_t done)
+{
+    while (done && done >= (*iov)->iov_len) {
+        done -= (*iov)->iov_len;
+        ++*iov;
+        --*n;
+    }
+    if (done) {
+        (*iov)->iov_base = (char *)(*iov)->iov_base + done;
+        (*iov)->iov_len -= done;
+    }
+}
+
+/* The rest of a last sector that the image has in part only. */
+static void iov_zero(const struct iovec *iov, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        memset(iov[i].iov_base, 0, iov[i].iov_len);
+    }
+}
+
+bool block_backend_rw(BlockBackend *b, bool write, uint64_t sector, struct iovec *iov, unsigned n,
+                      size_t bytes)
+{
+    BlockBackend *io = io_node(b);
+    off_t at = sector * BLOCK_SECTOR_SIZE;
+    size_t done = 0;
+
+    if (write && (block_backend_is_readonly(b) || !io->fd_writable)) {
+        return false;
+    }
+    while (done < bytes) {
+        int part = MIN(n, IOV_MAX);
+        ssize_t r = write ? pwritev(io->fd, iov, part, at + done)
+                          : preadv(io->fd, iov, part, at + done);
+
+        if (r < 0 && errno == EINTR) {
+            continue;
+        }
+        if (r < 0 || (r == 0 && write)) {
+            report_once(b, write ? "cannot write" : "cannot read", sector);
+            return false;
+        }
+        if (r == 0) {
+            iov_zero(iov, n);
+            break;
+        }
+        done += r;
+        iov_advance(&iov, &n, r);
+    }
+    *(write ? &b->wr_ops : &b->rd_ops) += 1;
+    *(write ? &b->wr_bytes : &b->rd_bytes) += bytes;
+    return true;
+}
+
+/* Where holes cannot be made. */
+static bool write_zeros(BlockBackend *b, uint64_t sector, uint64_t n)
+{
+    static const uint8_t zeros[64 * 1024];
+
+    while (n) {
+        uint64_t part = MIN(n, sizeof(zeros) / BLOCK_SECTOR_SIZE);
+
+        if (!block_backend_write(b, sector, zeros, part)) {
+            return false;
+        }
+        sector += part;
+        n -= part;
+    }
+    return true;
+}
+
+bool block_backend_zero(BlockBackend *b, uint64_t sector, uint64_t n, bool discard)
+{
+    BlockBackend *io = io_node(b);
+
+    if (block_backend_is_readonly(b) || !io->fd_writable) {
+        return false;
+    }
+    if (discard && !b->unmap) {
+        return true; /* the guest only says that it does not need them */
+    }
+    if (fallocate(io->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, sector * BLOCK_SECTOR_SIZE,
+                  n * BLOCK_SECTOR_SIZE) == 0) {
+        return true;
+    }
+    return discard || write_zeros(b, sector, n);
 }
 
 bool block_backend_flush(BlockBackend *b)

@@ -13,4 +13,8 @@ BlockBackend *block_backend_new(const char *id, const char *driver, const char *
                                 bool readonly, Error **errp);
 void block_backend_free(BlockBackend *b);
 
+/* image-lock.c: for a machine that reads, and perhaps writes, what fd is open on. */
+bool image_lock(int fd, const char *filename, bool write, bool share_writers, Error **errp);
+void image_unlock(int fd);
+
 #endif

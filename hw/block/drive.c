@@ -54,7 +54,8 @@ static const struct AcceptedOption {
     { "media", { "disk", NULL } },
     { "snapshot", { "off", NULL } },
     { "auto-read-only", { "on", "off", NULL } },
-    { "locking", { "off", "auto", NULL } },
+    { "locking", { "off", "on", "auto", NULL } },
+    { "file.locking", { "off", "on", "auto", NULL } },
     { "copy-on-read", { "off", NULL } },
     { "force-share", { "on", "off", NULL } },
 };
@@ -90,6 +91,27 @@ static bool check_members(JsonObject *o, const char *option, const char *const *
         }
     }
     return true;
+}
+
+/* Members that both ways of making an image have. */
+static void take_common(BlockBackend *b, JsonObject *opts)
+{
+    g_autofree char *discard = member_text(opts, "discard");
+    g_autofree char *locking = member_text(opts, "locking");
+    g_autofree char *file_locking = member_text(opts, "file.locking");
+
+    b->unmap = g_strcmp0(discard, "unmap") == 0 || g_strcmp0(discard, "on") == 0;
+    b->no_locking = g_strcmp0(locking, "off") == 0 || g_strcmp0(file_locking, "off") == 0;
+}
+
+/* The virtio-blk-pci of a -drive with if=virtio. */
+static bool add_virtio_disk(const char *id, Error **errp)
+{
+    g_autoptr(JsonObject) props = json_object_new();
+
+    json_object_set_string_member(props, "driver", "virtio-blk-pci");
+    json_object_set_string_member(props, "drive", id);
+    return device_add(props, errp) != NULL;
 }
 
 /* The ide-hd of a -drive with if=ide. */
@@ -129,28 +151,47 @@ static char *new_drive_id(const char *interface)
     return g_strdup_printf("%s%u", interface, counter++);
 }
 
-bool drive_add(JsonObject *opts, Error **errp)
+static bool check_drive(JsonObject *opts, const char *interface, bool *ret_readonly, Error **errp)
 {
     static const char *const known[] = { "id", "if", "file", "format", "readonly", "read-only",
                                          "index", "bus", "unit", NULL };
-    g_autofree char *id = member_text(opts, "id");
-    g_autofree char *interface = member_text(opts, "if");
-    g_autofree char *file = member_text(opts, "file");
+    static const char *const interfaces[] = { "ide", "none", "virtio", NULL };
     g_autofree char *format = member_text(opts, "format");
-    g_autofree char *cache = member_text(opts, "cache");
-    bool readonly = false, ide = !interface || g_str_equal(interface, "ide");
 
     if (!check_members(opts, "-drive", known, errp) ||
-        !member_bool(opts, "readonly", &readonly, errp) ||
-        !member_bool(opts, "read-only", &readonly, errp)) {
+        !member_bool(opts, "readonly", ret_readonly, errp) ||
+        !member_bool(opts, "read-only", ret_readonly, errp)) {
         return false;
     }
-    if (!ide && !g_str_equal(interface, "none")) {
-        error_setg(errp, "-drive: 'if=%s' is not supported; there are none and ide", interface);
+    if (!g_strv_contains(interfaces, interface)) {
+        error_setg(errp, "-drive: 'if=%s' is not supported; there are none, ide and virtio",
+                   interface);
         return false;
     }
     if (format && !g_str_equal(format, "raw")) {
         error_setg(errp, "-drive: 'format=%s' is not supported; there is raw", format);
+        return false;
+    }
+    if (g_str_equal(interface, "virtio") &&
+        (json_object_has_member(opts, "bus") || json_object_has_member(opts, "unit"))) {
+        error_setg(errp, "-drive: 'bus' and 'unit' are for if=ide; use -device virtio-blk-pci");
+        return false;
+    }
+    return true;
+}
+
+bool drive_add(JsonObject *opts, Error **errp)
+{
+    g_autofree char *id = member_text(opts, "id");
+    g_autofree char *interface = member_text(opts, "if");
+    g_autofree char *file = member_text(opts, "file");
+    g_autofree char *cache = member_text(opts, "cache");
+    bool readonly = false, ok = true;
+
+    if (!interface) {
+        interface = g_strdup("ide");
+    }
+    if (!check_drive(opts, interface, &readonly, errp)) {
         return false;
     }
     if (!file) {
@@ -158,7 +199,7 @@ bool drive_add(JsonObject *opts, Error **errp)
         return false;
     }
     if (!id) {
-        id = new_drive_id(ide ? "ide" : "none");
+        id = new_drive_id(interface);
     }
     if (block_backend_by_id(id)) {
         error_setg(errp, "-drive: Duplicate ID '%s' for drive", id);
@@ -169,11 +210,16 @@ bool drive_add(JsonObject *opts, Error **errp)
         return false;
     }
     b->no_flush = g_strcmp0(cache, "unsafe") == 0;
-    if (ide && !add_ide_disk(opts, id, errp)) {
-        block_backend_free(b);
-        return false;
+    take_common(b, opts);
+    if (g_str_equal(interface, "ide")) {
+        ok = add_ide_disk(opts, id, errp);
+    } else if (g_str_equal(interface, "virtio")) {
+        ok = add_virtio_disk(id, errp);
     }
-    return true;
+    if (!ok) {
+        block_backend_free(b);
+    }
+    return ok;
 }
 
 /* cache: {direct, no-flush}; only no-flush changes what is done. */
@@ -257,6 +303,7 @@ bool blockdev_add(JsonObject *opts, Error **errp)
     }
     if (b) {
         take_cache(b, opts);
+        take_common(b, opts);
     }
     return b != NULL;
 }

@@ -143,7 +143,8 @@ static bool ide_hd_realize(DeviceState *dev, Error **errp)
         return false;
     }
     IDEDrive *d = choose_place(s, &position, errp);
-    if (!d || !block_backend_attach(blk, path ? path : s->drive, false, errp)) {
+    blk->share_rw = s->share_rw;
+    if (!d || !block_backend_attach_disk(blk, path, errp)) {
         return false;
     }
     counter++;

@@ -204,6 +204,9 @@ static bool add_registers(VirtIOPCI *p, Error **errp)
     if (!p->disable_modern) {
         virtio_pci_modern_init(p);
     }
+    if (p->vectors == VIRTIO_VECTORS_AUTO) {
+        p->vectors = p->vdev->n_queues + 1;
+    }
     if (p->vectors && !msix_init(d, 1, p->vectors, errp)) {
         return false;
     }

@@ -1,9 +1,9 @@
 /*
  * Block backends: raw disk images that drives read and write.
  *
- * Machine lock.  Reads and writes are synchronous: they are called for programmed
- * I/O only.  While the machine waits for an incoming migration an image is open
- * read-only; it is opened for writing when the machine starts.
+ * Machine lock.  Reads and writes are synchronous.  While the machine waits for an incoming
+ * migration an image is open read-only; it is opened for writing, and locked against other
+ * machines, when the machine starts.  A machine that stops to be moved gives the lock up.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,6 +13,7 @@
 #include <json-glib/json-glib.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "util/error.h"
 
@@ -24,6 +25,10 @@ typedef struct BlockBackend {
     char *driver;         /* "file" or "raw" */
     bool readonly;        /* asked for */
     bool direct, no_flush;
+    bool no_locking;      /* locking=off */
+    bool share_rw;        /* its disk bears other writers */
+    bool locked;
+    bool unmap;           /* discard=unmap: what the guest discards becomes a hole */
     struct BlockBackend *file; /* -blockdev raw: the node below; it does the I/O */
     int fd;
     bool fd_writable;
@@ -48,12 +53,24 @@ BlockBackend *block_backend_first(void); /* creation order */
 BlockBackend *block_backend_by_id(const char *id);
 /* Give it to a drive (QOM path) / take it back. */
 bool block_backend_attach(BlockBackend *b, const char *user, bool write, Error **errp);
+/* The same for a disk, after share_rw is set: locks the image unless the machine is incoming. */
+bool block_backend_attach_disk(BlockBackend *b, const char *user, Error **errp);
 void block_backend_detach(BlockBackend *b);
 
 /* Whole sectors; beyond the end of the image they read as zeros.  False: I/O error (logged once). */
 bool block_backend_read(BlockBackend *b, uint64_t sector, void *buf, unsigned n);
 bool block_backend_write(BlockBackend *b, uint64_t sector, const void *buf, unsigned n);
 bool block_backend_flush(BlockBackend *b);
+/*
+ * The same for scattered memory of `bytes` bytes, whole sectors; the iovec is used up.  Nothing
+ * beyond the end of the image.
+ */
+bool block_backend_rw(BlockBackend *b, bool write, uint64_t sector, struct iovec *iov, unsigned n,
+                      size_t bytes);
+/* Sectors that read as zeros from now on; with `discard` only if that costs nothing. */
+bool block_backend_zero(BlockBackend *b, uint64_t sector, uint64_t n, bool discard);
+/* Open for writing and lock every image that a disk has: the machine is to run. */
+bool block_backends_activate(Error **errp);
 uint64_t block_backend_sectors(const BlockBackend *b); /* rounded up */
 bool block_backend_is_readonly(const BlockBackend *b);
 

@@ -200,8 +200,10 @@ extern const VMStateInfo vmstate_info_virtio;
 
 /*
  * Registers "virtio-X-pci" for a device type: VIRTIO_PCI_TYPE(virtio_rng_pci, "virtio-rng-pci",
- * virtio_rng_type, 0x00ff, 2).  class_id is of PCI, vectors the default of MSI-X.
+ * virtio_rng_type, 0x00ff, 2, description, heading).  class_id is of PCI, vectors the default number
+ * for MSI-X, VIRTIO_VECTORS_AUTO: one a queue and one for the configuration.
  */
+#define VIRTIO_VECTORS_AUTO 0xffffffffu
 void virtio_pci_type_register(const char *name, const TypeInfo *device, uint16_t class_id,
                               unsigned vectors, const char *desc, const char *category);
 #define VIRTIO_PCI_TYPE(id_, name_, device_, class_id_, vectors_, desc_, category_)        \
