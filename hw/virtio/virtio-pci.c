@@ -292,6 +292,7 @@ typedef struct VirtIOPCIClass {
     PCIDeviceClass parent;
     const TypeInfo *device;
     char vectors[12];           /* default of the property, as text */
+    int disable_legacy;         /* default of that property */
 } VirtIOPCIClass;
 
 static void vpci_init(Object *obj)
@@ -300,6 +301,7 @@ static void vpci_init(Object *obj)
     const VirtIOPCIClass *vpc = type_class_data(obj->type);
 
     p->pci.express = true; /* room for it; realize decides */
+    p->disable_legacy = vpc->disable_legacy;
     p->vdev = VIRTIO_DEVICE(object_new(vpc->device->name));
     g_assert(object_add_child(obj, "virtio-backend", &p->vdev->dev.obj, NULL));
     object_unref(&p->vdev->dev.obj); /* the tree holds it */
@@ -369,11 +371,25 @@ static const PropertyInfo *forwarding_props(const TypeInfo *device, const char *
     return props;
 }
 
+static void register_variant(char *name, const VirtIOPCIClass *model, unsigned vectors,
+                             int disable_legacy)
+{
+    VirtIOPCIClass *vpc = g_memdup2(model, sizeof(*model));
+    TypeInfo *type = g_new0(TypeInfo, 1);
+
+    vpc->disable_legacy = disable_legacy;
+    g_snprintf(vpc->vectors, sizeof(vpc->vectors), "%u", vectors);
+    type->name = name;
+    type->parent = TYPE_VIRTIO_PCI;
+    type->props = forwarding_props(vpc->device, vpc->vectors);
+    type->class_data = vpc;
+    type->description = vpc->parent.parent.desc;
+    type_register(type);
+}
+
 void virtio_pci_type_register(const char *name, const TypeInfo *device, uint16_t class_id,
                               unsigned vectors, const char *desc, const char *category)
 {
-    VirtIOPCIClass *vpc = g_new0(VirtIOPCIClass, 1);
-    TypeInfo *type = g_new0(TypeInfo, 1);
     VirtIOPCIClass model = {
         .parent = {
             PCI_DEVICE_CLASS(.desc = desc, .category = category, .user_creatable = true),
@@ -388,12 +404,7 @@ void virtio_pci_type_register(const char *name, const TypeInfo *device, uint16_t
         .device = device,
     };
 
-    memcpy(vpc, &model, sizeof(model));
-    g_snprintf(vpc->vectors, sizeof(vpc->vectors), "%u", vectors);
-    type->name = name;
-    type->parent = TYPE_VIRTIO_PCI;
-    type->props = forwarding_props(device, vpc->vectors);
-    type->class_data = vpc;
-    type->description = desc;
-    type_register(type);
+    register_variant(g_strdup(name), &model, vectors, DISABLE_AUTO);
+    register_variant(g_strconcat(name, "-transitional", NULL), &model, vectors, DISABLE_OFF);
+    register_variant(g_strconcat(name, "-non-transitional", NULL), &model, vectors, DISABLE_ON);
 }

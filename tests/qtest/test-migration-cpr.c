@@ -138,7 +138,7 @@ typedef struct Starter {
 static char *counting_args(const char *memory, const char *more)
 {
     return g_strdup_printf("-machine q35,memory-backend=m -accel %s -m 32M -nodefaults -object %s "
-                           "-drive if=none,id=d,file=%s,format=raw -device ide-hd,drive=d %s",
+                           "-drive if=none,id=d,file=%s,format=raw,readonly=on -device ide-hd,drive=d %s",
                            usual(), memory, g_getenv("FERRY_SLEEP_IMAGE"), more);
 }
 

@@ -14,7 +14,7 @@
 static QTestState *start(const char *accel, const char *more)
 {
     QTestState *s = qtest_init(
-        "-machine q35 -accel %s -m 32M -nodefaults -drive if=none,id=d,file=%s,format=raw "
+        "-machine q35 -accel %s -m 32M -nodefaults -drive if=none,id=d,file=%s,format=raw,readonly=on "
         "-device ide-hd,drive=d %s", accel, g_getenv("FERRY_SLEEP_IMAGE"), more);
 
     mig_cap(s, "events", true);

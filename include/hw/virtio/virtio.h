@@ -199,7 +199,8 @@ extern const VMStateInfo vmstate_info_virtio;
 #define VMSTATE_VIRTIO_DEVICE { .name = "virtio", .info = &vmstate_info_virtio }
 
 /*
- * Registers "virtio-X-pci" for a device type: VIRTIO_PCI_TYPE(virtio_rng_pci, "virtio-rng-pci",
+ * Registers "virtio-X-pci", and its forms "-transitional" (with legacy interface) and
+ * "-non-transitional" (without), for a device type: VIRTIO_PCI_TYPE(virtio_rng_pci, "virtio-rng-pci",
  * virtio_rng_type, 0x00ff, 2, description, heading).  class_id is of PCI, vectors the default number
  * for MSI-X, VIRTIO_VECTORS_AUTO: one a queue and one for the configuration.
  */
