@@ -36,7 +36,9 @@ static char *disk_name(const BlockBackend *b)
     if (!has_disk(b)) {
         return NULL;
     }
-    return g_strdup(g_str_has_prefix(b->user, named) ? b->user + strlen(named) : b->user);
+    bool has_id = g_str_has_prefix(b->user, named) && !strchr(b->user + strlen(named), '/');
+
+    return g_strdup(has_id ? b->user + strlen(named) : b->user);
 }
 
 static BlockDeviceInfo *node_info(const BlockBackend *b)

@@ -55,7 +55,6 @@ static const struct AcceptedOption {
     { "snapshot", { "off", NULL } },
     { "auto-read-only", { "on", "off", NULL } },
     { "locking", { "off", "on", "auto", NULL } },
-    { "file.locking", { "off", "on", "auto", NULL } },
     { "copy-on-read", { "off", NULL } },
     { "force-share", { "on", "off", NULL } },
 };
@@ -98,10 +97,9 @@ static void take_common(BlockBackend *b, JsonObject *opts)
 {
     g_autofree char *discard = member_text(opts, "discard");
     g_autofree char *locking = member_text(opts, "locking");
-    g_autofree char *file_locking = member_text(opts, "file.locking");
 
     b->unmap = g_strcmp0(discard, "unmap") == 0 || g_strcmp0(discard, "on") == 0;
-    b->no_locking = g_strcmp0(locking, "off") == 0 || g_strcmp0(file_locking, "off") == 0;
+    b->no_locking = g_strcmp0(locking, "off") == 0;
 }
 
 /* The virtio-blk-pci of a -drive with if=virtio. */
