@@ -254,6 +254,7 @@ CarryOut *carry_out_open(const MigrateAddress *a, Error **errp)
 {
     g_autoptr(CarryOut) o = g_new0(CarryOut, 1);
     int flags = O_CREAT | O_WRONLY | O_CLOEXEC | O_NONBLOCK;
+    bool made;
 
     o->fd = -1;
     if (!carry_check_address(a, errp)) {
@@ -262,18 +263,17 @@ CarryOut *carry_out_open(const MigrateAddress *a, Error **errp)
     o->name = g_strdup(a->filename);
     if (!g_str_has_prefix(a->filename, FDSET_PREFIX)) {
         o->part = g_strconcat(a->filename, ".part", NULL);
+        unlink(o->part);  /* of a program that was killed; nobody else's file or link is written to */
+        flags |= O_EXCL;
     }
     o->fd = ferry_open(o->part ? o->part : o->name, flags, 0600, errp);
-    if (o->fd < 0) {
+    made = o->fd >= 0 && check_kind_of_file(o->fd, o->part ? o->part : o->name, errp);
+    if (made && !o->part && ftruncate(o->fd, 0) < 0) {
+        error_setg_errno(errp, errno, "cannot empty '%s'", o->name);
+        made = false;
+    }
+    if (!made) {
         g_clear_pointer(&o->part, g_free); /* not ours to remove */
-        return NULL;
-    }
-    if (!check_kind_of_file(o->fd, o->part ? o->part : o->name, errp)) {
-        g_clear_pointer(&o->part, g_free);
-        return NULL;
-    }
-    if (ftruncate(o->fd, 0) < 0) {
-        error_setg_errno(errp, errno, "cannot empty '%s'", o->part ? o->part : o->name);
         return NULL;
     }
     return g_steal_pointer(&o);

@@ -448,6 +448,23 @@ static void test_given_up(void)
     folder_clear(&f);
 }
 
+/* A link that somebody else has put there is not followed. */
+static void test_planted_link(void)
+{
+    Folder f = folder_new();
+    g_autofree char *aim = g_build_filename(f.dir, "aim", NULL), *text = NULL;
+    Parts p;
+
+    g_assert_true(g_file_set_contents(aim, "precious", -1, NULL));
+    g_assert_cmpint(symlink(aim, f.part), ==, 0);
+    carry_out_free(write_file(&f, &p));
+    g_assert_true(g_file_get_contents(aim, &text, NULL, NULL));
+    g_assert_cmpstr(text, ==, "precious");
+    g_unlink(aim);
+    parts_clear(&p);
+    folder_clear(&f);
+}
+
 /* A received map: 70 and 512 pages. */
 static void test_received(void)
 {
@@ -488,6 +505,7 @@ int main(int argc, char **argv)
     g_test_add_func("/carry/file", test_file);
     g_test_add_func("/carry/file-damaged", test_file_damaged);
     g_test_add_func("/carry/given-up", test_given_up);
+    g_test_add_func("/carry/planted-link", test_planted_link);
     g_test_add_func("/carry/received", test_received);
     return g_test_run();
 }
