@@ -88,16 +88,20 @@ void fuzz_make_machine(const char *type, uint64_t ram_size)
 
 void fuzz_make_pc(uint64_t ram_size)
 {
-    int fd = memfd_create("disk", MFD_CLOEXEC);
+    int fd = memfd_create("disk", MFD_CLOEXEC), vfd = memfd_create("vdisk", MFD_CLOEXEC);
     g_autofree char *drive = g_strdup_printf(
         "if=none,id=d,format=raw,file=/proc/self/fd/%d", fd);
+    g_autofree char *vdrive = g_strdup_printf(
+        "if=none,id=v,format=raw,file=/proc/self/fd/%d", vfd);
     const char *const more[] = {
         "-drive", drive, "-device", "ide-hd,drive=d", "-chardev", "null,id=c",
         "-device", "isa-debugcon,chardev=c", "-device", "isa-debug-exit", "-chardev", "null,id=s",
-        "-device", "isa-serial,chardev=s", NULL,
+        "-device", "isa-serial,chardev=s", "-drive", vdrive, "-device", "virtio-blk-pci,drive=v",
+        "-device", "virtio-rng-pci", NULL,
     };
 
     g_assert(fd >= 0 && ftruncate(fd, DISK_BYTES) == 0);
+    g_assert(vfd >= 0 && ftruncate(vfd, DISK_BYTES) == 0);
     make_with("q35", ram_size, more);
 }
 

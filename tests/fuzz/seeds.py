@@ -211,6 +211,35 @@ def multifd():
         yield b'\0' + data[:12000]
 
 
+def virtqueue():
+    """Steps of fuzz-virtqueue.c; the second device's have bit 7."""
+    def memory(at, data):
+        return b'\0' + struct.pack('>HB', at, len(data)) + data
+
+    def desc(base, i, addr, size, flags, link):
+        return memory(base + 16 * i, struct.pack('<QIHH', addr, size, flags, link))
+
+    def offer(base, *heads):
+        ring = struct.pack('<HH', 0, len(heads)) + b''.join(struct.pack('<H', h) for h in heads)
+        return memory(base + 0x1000, ring)
+
+    for base, bit in ((0, 0), (0x4000, 0x80)):
+        kick = bytes([bit | 3, 0])
+        yield desc(base, 0, 0x18000, 64, 2, 0) + offer(base, 0) + kick
+        yield desc(base, 0, 0x18000, 64, 3, 0) + offer(base, 0) + kick
+        yield desc(base, 2, 0x18000, 32, 4, 0) + memory(0x8000, struct.pack(
+            '<QIHHQIHH', 0x19000, 16, 1, 1, 0x1a000, 513, 2, 0)) + offer(base, 2) + kick
+        for kind in (0, 1, 4, 8, 11, 13):
+            yield (memory(0x8000, struct.pack('<IIQ', kind, 0, 3)) + memory(0x9000, bytes(8) + b'\1') +
+                   desc(base, 0, 0x18000, 16, 1, 1) +
+                   desc(base, 1, 0x19000, 512 if kind < 4 else 16 + 4 * (kind == 8),
+                        1 + 2 * (kind in (0, 8)), 2) +
+                   desc(base, 2, 0x1a000, 1, 2, 0) + offer(base, 0) + kick)
+        for register, value in ((8, 1), (12, 1), (20, 3), (20, 11), (22, 0), (24, 16), (26, 1),
+                                (32, 0x10000), (40, 0x11000), (48, 0x12000), (28, 1), (20, 15)):
+            yield bytes([bit | 5, 4]) + struct.pack('>HBI', register, 2, value) + kick
+
+
 def carry():
     """First byte: 1: digests are made right by the target; 2: a received map."""
     attempt, page = b'attempt one.', 4096
@@ -398,7 +427,7 @@ def main():
         with open(os.path.join(folder, name.removesuffix('.hex')), 'wb') as f:
             f.write(data)
     for make in (wire, stream_load, postcopy, mapped_ram, vmstate, return_path, multifd, json, qmp, hmp, qtest,
-                 cmdline, options, carry):
+                 cmdline, options, carry, virtqueue):
         name = make.__name__.replace('_', '-')
         folder = os.path.join(sys.argv[1], name)
         os.makedirs(folder, exist_ok=True)
