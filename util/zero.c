@@ -12,7 +12,14 @@
 
 typedef uint64_t Vec __attribute__((vector_size(64), aligned(1), may_alias));
 
-__attribute__((target_clones("avx2", "default"))) static bool is_zero_wide(const char *p, size_t n)
+/* ThreadSanitizer is not there yet when the dynamic linker chooses. */
+#ifdef CONFIG_TSAN
+#define FOR_THIS_CPU
+#else
+#define FOR_THIS_CPU __attribute__((target_clones("avx2", "default")))
+#endif
+
+FOR_THIS_CPU static bool is_zero_wide(const char *p, size_t n)
 {
     const char *end = p + n;
 
