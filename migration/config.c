@@ -36,6 +36,7 @@ static const struct {
       "a page that is skipped could not be requested" },
     { MIG_CAP_MAPPED_RAM, MIG_CAP_XBZRLE, "a page has a place of its own size" },
     { MIG_CAP_MAPPED_RAM, MIG_CAP_POSTCOPY_RAM, "nobody at a file asks for pages" },
+    { MIG_CAP_X_VERIFY, MIG_CAP_MAPPED_RAM, "nobody at a file compares digests" },
     { MIG_CAP_DIRTY_LIMIT, MIG_CAP_AUTO_CONVERGE,
       "each of them slows the guest down in its own way" },
 };
@@ -46,7 +47,7 @@ static const MigCap not_in_snapshot[] = {
     MIG_CAP_X_COLO, MIG_CAP_RELEASE_RAM, MIG_CAP_RETURN_PATH, MIG_CAP_PAUSE_BEFORE_SWITCHOVER,
     MIG_CAP_MULTIFD, MIG_CAP_DIRTY_BITMAPS, MIG_CAP_POSTCOPY_BLOCKTIME,
     MIG_CAP_LATE_BLOCK_ACTIVATE, MIG_CAP_VALIDATE_UUID, MIG_CAP_ZERO_COPY_SEND,
-    MIG_CAP_DIRTY_LIMIT, MIG_CAP_MAPPED_RAM,
+    MIG_CAP_DIRTY_LIMIT, MIG_CAP_MAPPED_RAM, MIG_CAP_X_VERIFY,
 };
 
 /* Capabilities that need another one. */

@@ -39,7 +39,8 @@
     X(POSTCOPY_PREEMPT, "postcopy-preempt", true, "x-postcopy-preempt")          \
     X(SWITCHOVER_ACK, "switchover-ack", true,  "x-switchover-ack")                \
     X(DIRTY_LIMIT, "dirty-limit", true,  "x-dirty-limit")                         \
-    X(MAPPED_RAM, "mapped-ram", true, "mapped-ram")
+    X(MAPPED_RAM, "mapped-ram", true, "mapped-ram")                              \
+    X(X_VERIFY, "x-verify", true, "x-verify")
 
 typedef enum MigCap {
 #define X(id, name, supported, global) MIG_CAP_##id,

@@ -27,6 +27,7 @@
 #include "system/machine-lock.h"
 #include "trace/migration.h"
 #include "util/log.h"
+#include "verify.h"
 
 /* ---- main thread ---- */
 
@@ -144,6 +145,9 @@ void *dst_main(void *opaque)
     }
     if (result == LOAD_EOF && m->multifd_recv &&
         !multifd_recv_no_more_pages(m->multifd_recv, &err)) {
+        result = LOAD_ERROR;
+    }
+    if (result == LOAD_EOF && !verify_dest_end(m, &err)) {
         result = LOAD_ERROR;
     }
     if (result == LOAD_EOF) {

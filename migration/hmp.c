@@ -367,6 +367,11 @@ static void hmp_info_migrate(HmpSession *s, JsonObject *args)
     if (info->ram) {
         show_ram(s, info->ram);
     }
+    if (info->x_verify) {
+        hmp_printf(s, "Verify: \t\t%s (%" PRIu64 " of %" PRIu64 " pages differ)\n",
+                   MigrationVerifyStatus_names[info->x_verify->status], info->x_verify->bad_pages,
+                   info->x_verify->pages);
+    }
     if (hmp_arg_bool(args, "all")) {
         show_globals(s);
         if (info->has_cpu_throttle_percentage) {

@@ -26,6 +26,7 @@
 #include "util/fault.h"
 #include "util/log.h"
 #include "util/util.h"
+#include "verify.h"
 #include "wire.h"
 
 /* How long the description may take when the source has said all but that. */
@@ -258,6 +259,18 @@ typedef struct CommandArgs {
 
 typedef bool CommandFn(Migration *m, CommandArgs *a, Error **errp);
 
+/* Before LISTEN, inside a package, and on the main stream from LISTEN on. */
+enum { IN_MAIN = 1, IN_BLOB = 2, IN_POSTCOPY = 4 };
+static const char *const places[] = {
+    [IN_MAIN] = "outside of a package", [IN_BLOB] = "inside a package",
+    [IN_POSTCOPY] = "in postcopy",
+};
+
+static int place_of(const Migration *m, bool blob)
+{
+    return blob ? IN_BLOB : postcopy_dest_placing(m) ? IN_POSTCOPY : IN_MAIN;
+}
+
 static bool cmd_open_return_path(Migration *m, CommandArgs *a, Error **errp)
 {
     if (m->rp_send) {
@@ -285,6 +298,10 @@ static bool cmd_ping(Migration *m, CommandArgs *a, Error **errp)
     }
     uint32_t cookie = wire_get_be32(a->payload);
 
+    if (cookie == WIRE_PING_VERIFY && place_of(m, a->blob) == IN_MAIN) {
+        verify_dest_asked(m);
+        return return_path_send_pong(m->rp_send, WIRE_PING_VERIFY_KNOWN, errp);
+    }
     if (a->blob && cookie == WIRE_PING_DEVICES_LOADED && !postcopy_dest_promise(m, errp)) {
         return false;
     }
@@ -370,6 +387,7 @@ static bool cmd_packaged(Migration *m, CommandArgs *a, Error **errp)
     if (!preempt_dest_wait(m, errp)) {
         return false;
     }
+    verify_dest_devices(m, blob, len);
     s = stream_new_input_memory(blob, len);
     stream_set_name(s, "package");
     a->result = loadvm_run(m, s, true, errp);
@@ -381,21 +399,14 @@ static bool cmd_packaged(Migration *m, CommandArgs *a, Error **errp)
     return a->result != LOAD_ERROR;
 }
 
+static bool cmd_verify(Migration *m, CommandArgs *a, Error **errp)
+{
+    return verify_dest_command(m, a->payload, a->len, errp);
+}
+
 static bool cmd_switchover_start(Migration *m, CommandArgs *a, Error **errp)
 {
     return true; /* for devices that prepare themselves; there are none */
-}
-
-/* Before LISTEN, inside a package, and on the main stream from LISTEN on. */
-enum { IN_MAIN = 1, IN_BLOB = 2, IN_POSTCOPY = 4 };
-static const char *const places[] = {
-    [IN_MAIN] = "outside of a package", [IN_BLOB] = "inside a package",
-    [IN_POSTCOPY] = "in postcopy",
-};
-
-static int place_of(const Migration *m, bool blob)
-{
-    return blob ? IN_BLOB : postcopy_dest_placing(m) ? IN_POSTCOPY : IN_MAIN;
 }
 
 /* Payload lengths are checked by wire_command_check(). */
@@ -413,6 +424,7 @@ static const struct {
     [WIRE_CMD_POSTCOPY_RESUME] = { cmd_resume, IN_MAIN | IN_POSTCOPY },
     [WIRE_CMD_RECV_BITMAP] = { cmd_recv_bitmap, IN_MAIN | IN_POSTCOPY },
     [WIRE_CMD_SWITCHOVER_START] = { cmd_switchover_start, IN_MAIN },
+    [WIRE_CMD_FERRY_VERIFY] = { cmd_verify, IN_MAIN | IN_POSTCOPY },
 };
 
 static bool load_command(Migration *m, Stream *s, bool blob, uint64_t at, LoadResult *result,

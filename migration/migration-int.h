@@ -153,6 +153,9 @@ struct Migration {
     int closing;               /* [a] source: all is said, the channel may take its time */
     int greeted;               /* [a] destination: header and configuration are read */
 
+    struct Verify *verify;     /* verify.h; [c] once it is there, set atomically by [m] or [i];
+                                  NULL: x-verify plays no part */
+
     MigStats stats;            /* [a] counters */
 };
 

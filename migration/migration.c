@@ -40,6 +40,7 @@
 #include "trace/migration.h"
 #include "util/log.h"
 #include "util/util.h"
+#include "verify.h"
 #include "watch.h"
 #include "wire.h"
 
@@ -224,6 +225,7 @@ static void migration_free(Migration *m)
     return_path_free(m->return_path);
     preempt_source_free(m->preempt);
     return_path_send_free(m->rp_send);
+    verify_free(m->verify);
     stream_free(m->out);
     stream_free(m->in);
     ram_source_free(m->ram);

@@ -17,6 +17,7 @@
 #include "system/cpu-throttle.h"
 #include "system/dirty-limit.h"
 #include "util/util.h"
+#include "verify.h"
 
 /* ---- commands ---- */
 
@@ -190,6 +191,7 @@ static void source_info(MigrationInfo *info, Migration *m, MigState state)
 
     info->has_status = true;
     info->status = (MigrationStatus)state;
+    info->x_verify = verify_query(m);
     if (!mig_state_has_ram_info(state)) {
         return;
     }
@@ -249,6 +251,7 @@ static bool destination_info(MigrationInfo **info, Migration *m, MigState state,
     }
     (*info)->x_carry = carry_report_get(m);
     (*info)->x_receipt = carry_receipt_of(m, state == MIG_STATE_COMPLETED);
+    (*info)->x_verify = verify_query(m);
     if (m->listener && mig_listener_refusal(m->listener)) {
         (*info)->error_desc = g_strdup(mig_listener_refusal(m->listener));
     }

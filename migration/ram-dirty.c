@@ -327,6 +327,7 @@ void ram_source_free(RamSource *r)
         g_free(r->blocks[i].wanted);
         g_free(r->blocks[i].received);
         g_free(r->blocks[i].journey);
+        g_free(r->blocks[i].digest);
         mapped_block_free(r->blocks[i].mapped);
     }
     xbzrle_cache_free(r->xbzrle);

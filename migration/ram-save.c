@@ -29,6 +29,7 @@
 #include "trace/migration.h"
 #include "util/bitmap.h"
 #include "util/util.h"
+#include "verify.h"
 #include "wire.h"
 
 /* A PART ends after this long, so that other live things and commands get their turn. */
@@ -270,8 +271,17 @@ static bool save_run_mapped(Migration *m, Stream *s, const PageRun *run, Error *
     return mapped_save_run(m, s, run, errp);
 }
 
+/* The pages go out: what they are now.  Should one change before it does, it goes out again. */
+static void note_digests(const PageRun *run)
+{
+    if (run->b->digest) {
+        verify_hash_pages(run->b->rb, run->page, run->n, run->b->digest + run->page);
+    }
+}
+
 static bool send_run(Migration *m, Stream *s, const PageRun *run, Error **errp)
 {
+    note_digests(run);
     if (m->pages_channel) {
         return save_run_mapped(m, s, run, errp);
     }
@@ -380,6 +390,7 @@ void ram_save_urgent(Migration *m, Stream *s, RamSourceBlock **last, RamSourceBl
 
     while (!stream_error(s, NULL) && dirty_take(m->ram, b, page, n, &run)) {
         run.urgent = true;
+        note_digests(&run);
         save_run(m, s, last, &run);
     }
 }

@@ -28,6 +28,7 @@ typedef struct RamSourceBlock {
     unsigned long *sent;       /* [m] 1: sent at least once; NULL unless postcopy-ram (sentmap) */
     uint8_t *journey;          /* a byte a page, journey.h: [m], or the multifd channel that has
                                   the page; main thread: after `thread` ended */
+    uint64_t *digest;          /* [a] x-verify: of each page, as it was sent last; NULL: off */
     struct MappedBlock *mapped; /* [m] mapped-ram.h: where it is in the file; NULL: in none */
     unsigned long *owed;       /* [m] from the switch on: 1: the destination may lack it */
     unsigned long *wanted;     /* the same without what a received map has, NULL: there is none;

@@ -27,6 +27,7 @@
 #include "util/fault.h"
 #include "util/sched.h"
 #include "util/util.h"
+#include "verify.h"
 #include "wire.h"
 
 /* Field keys: [c] constant, [r] the reader, [m] migration thread, [R] lock. */
@@ -74,6 +75,7 @@ static Verdict on_pong(ReturnPath *rp, const uint8_t *payload, size_t len, Error
     __atomic_store_n(&rp->last_pong, cookie, __ATOMIC_RELEASE);
     carry_attempt_pong(rp->m, cookie);
     postcopy_source_pong(rp->m, cookie);
+    verify_source_pong(rp->m, cookie);
     src_wake(rp->m);
     return GO_ON;
 }
@@ -412,6 +414,41 @@ bool return_path_answered(const ReturnPath *rp)
 uint32_t return_path_last_pong(const ReturnPath *rp)
 {
     return __atomic_load_n(&rp->last_pong, __ATOMIC_ACQUIRE);
+}
+
+static bool still_there(Migration *m, Error **errp)
+{
+    if (migration_cancelled(m)) {
+        return false;
+    }
+    if (return_path_ended(m->return_path, errp)) {
+        if (errp && !*errp) {
+            error_setg(errp, "the destination ended the migration early");
+        }
+        return false;
+    }
+    return true;
+}
+
+ReturnPathAnswer return_path_wait_pong(Migration *m, uint32_t a, uint32_t b, int64_t us,
+                                       Error **errp)
+{
+    int64_t until = g_get_monotonic_time() + us;
+
+    for (;;) {
+        uint32_t pong = return_path_last_pong(m->return_path);
+
+        if (pong == a || pong == b) {
+            return RETURN_PATH_CAME;
+        }
+        if (!still_there(m, errp)) {
+            return RETURN_PATH_FAILED;
+        }
+        if (g_get_monotonic_time() >= until) {
+            return RETURN_PATH_SILENT;
+        }
+        mig_state_wait(m->state, MIG_STATE_SETUP, until);
+    }
 }
 
 unsigned return_path_bitmaps(const ReturnPath *rp)

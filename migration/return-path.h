@@ -4,7 +4,7 @@
  *
  *   message        what it means                         who handles it on the source
  *   SHUT(err)      the load ended; 0: well               the thread ends with it
- *   PONG(cookie)   answer to PING                        postcopy_source_pong(), multifd/marks.c
+ *   PONG(cookie)   answer to PING                        postcopy_source_pong(), multifd/marks.c, verify.h
  *   REQ_PAGES[_ID] somebody waits for these pages        urgent_push()
  *   SWITCHOVER_ACK nothing stands against the switch     Migration.acks_missing
  *   RECV_BITMAP    recovery: what it has of a block      RamSourceBlock.received
@@ -38,6 +38,17 @@ bool return_path_refused(const ReturnPath *rp);
 bool return_path_answered(const ReturnPath *rp);
 /* Cookie of the PONG that came last, 0: none.  Any thread. */
 uint32_t return_path_last_pong(const ReturnPath *rp);
+typedef enum ReturnPathAnswer {
+    RETURN_PATH_FAILED = -1, /* the path has ended (errp set), or the migration was cancelled */
+    RETURN_PATH_SILENT,      /* nothing of the kind came in time */
+    RETURN_PATH_CAME,
+} ReturnPathAnswer;
+/*
+ * Wait for a PONG with one of two cookies, for so many microseconds.  Migration thread, state
+ * setup.
+ */
+ReturnPathAnswer return_path_wait_pong(Migration *m, uint32_t a, uint32_t b, int64_t us,
+                                       Error **errp);
 /* Recovery: how many blocks' received bitmaps have come over this path.  Any thread. */
 unsigned return_path_bitmaps(const ReturnPath *rp);
 /* Recovery: RESUME_ACK came.  Any thread. */

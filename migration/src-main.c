@@ -36,6 +36,7 @@
 #include "trace/migration.h"
 #include "util/sched.h"
 #include "util/util.h"
+#include "verify.h"
 #include "watch.h"
 #include "wire.h"
 
@@ -92,7 +93,7 @@ bool src_connect(Migration *m, Error **errp)
     IOChannel *ioc = mig_connector_connect(m->connector, errp);
     bool wants_answers = m->config->cap[MIG_CAP_RETURN_PATH] ||
                          m->config->cap[MIG_CAP_POSTCOPY_RAM] ||
-                         m->marks == MULTIFD_MARKS_ASK;
+                         m->config->cap[MIG_CAP_X_VERIFY] || m->marks == MULTIFD_MARKS_ASK;
 
     if (!ioc) {
         return false;
@@ -109,8 +110,8 @@ bool src_connect(Migration *m, Error **errp)
                               m->config->switchover_ack_legacy);
     if (wants_answers) {
         if (!ioc->two_way) {
-            error_setg(errp, "return-path and postcopy-ram need a channel that bytes can come "
-                       "back on, and %s is one-way: use a socket", m->uri);
+            error_setg(errp, "return-path, postcopy-ram and x-verify need a channel that bytes can "
+                       "come back on, and %s is one-way: use a socket", m->uri);
             return false;
         }
         m->return_path = return_path_start(m, errp);
@@ -190,7 +191,7 @@ static bool setup(Migration *m, Error **errp)
     }
     send_greeting(m);
     if (!connect_preempt(m, errp) || !setup_ram(m, errp) || !multifd_marks_ask(m, errp) ||
-        !savevm_setup(m, errp) || !multifd_marks_probe(m, errp)) {
+        !verify_source_ask(m, errp) || !savevm_setup(m, errp) || !multifd_marks_probe(m, errp)) {
         return false;
     }
     stat_set(m->stats.total_bytes, ramblock_total_migratable());
@@ -385,7 +386,13 @@ static bool send_devices(Migration *m, Error **errp)
         }
     }
     data = stream_memory_data(blob, &len);
-    stream_put_bytes(m->out, data, len);
+    if (verify_source_on(m)) {
+        /* In a package the destination sees them whole. */
+        verify_source_devices(m, data, len);
+        savevm_send_packaged(m->out, data, len);
+    } else {
+        stream_put_bytes(m->out, data, len);
+    }
     return !stream_error(m->out, errp);
 }
 
@@ -451,7 +458,11 @@ static bool complete_precopy(Migration *m, Error **errp)
 {
     stream_rate_set(m->out, 0);
     if (!savevm_complete_live(m, false, errp) || migration_cancelled(m) ||
-        !send_devices(m, errp) || !destination_has_all(m, errp) || !send_end(m, errp)) {
+        !send_devices(m, errp)) {
+        return false;
+    }
+    verify_source_send(m, m->out);
+    if (!destination_has_all(m, errp) || !send_end(m, errp)) {
         return false;
     }
     return hear_and_close(m, errp) &&
@@ -483,6 +494,7 @@ static bool postcopy_send(Migration *m, Error **errp)
     if (!savevm_complete_live(m, true, errp)) {
         return false;
     }
+    verify_source_send(m, m->out);
     savevm_send_eof(m->out);
     stream_flush(m->out);
     preempt_source_finish(m->preempt);

@@ -57,7 +57,8 @@ typedef enum WireElement {
     X(ENABLE_COLO, 8, "ENABLE_COLO", WIRE_LEN_RETIRED)                \
     X(POSTCOPY_RESUME, 9, "POSTCOPY_RESUME", 0)                       \
     X(RECV_BITMAP, 10, "RECV_BITMAP", WIRE_LEN_ANY)                   \
-    X(SWITCHOVER_START, 11, "SWITCHOVER_START", 0)
+    X(SWITCHOVER_START, 11, "SWITCHOVER_START", 0)                    \
+    X(FERRY_VERIFY, 255, "FERRY_VERIFY", WIRE_LEN_ANY) /* to whom PING VERIFY is known */
 
 typedef enum WireCommand {
     WIRE_CMD_INVALID = 0, /* never sent */
@@ -100,6 +101,10 @@ typedef enum WireRpMessage {
     X(ALL_LOADED, 0x43, "precopy, before EOF: the answer says that the rest is loaded")   \
     X(MARKS, 0x4d00, "before `ram`: which marks of multifd?  Ferry's own")       \
     X(MARKS_KNOWN, 0x4d01, "only PONG, Ferry's answer to it: MULTIFD_FLUSH")     \
+    X(VERIFY, 0x5600, "before `ram`: compares digests?  Ferry's own")               \
+    X(VERIFY_KNOWN, 0x5601, "only PONG, Ferry's answer to it")                      \
+    X(VERIFY_GOOD, 0x5602, "only PONG: it has what was sent")                       \
+    X(VERIFY_BAD, 0x5603, "only PONG: it has not")                                  \
     X(MARKS_ROUND, 0x4d10, "plus the round, behind an EOS without a mark")   \
     X(ATTEMPT, 0x41000000, "plus part 0 to 3 << 24 and 24 bits: identity; Ferry's own") \
     X(ATTEMPT_TAKEN, 0xc1000000, "only PONG, Ferry's answer to it: taken")

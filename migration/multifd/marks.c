@@ -33,54 +33,17 @@
 #define ROUNDS_MAX 8
 #define ANSWER_WAIT_US (30 * G_USEC_PER_SEC)
 
-typedef enum Answer { ANSWER_FAILED = -1, ANSWER_NONE, ANSWER_CAME } Answer;
-
-static bool still_there(Migration *m, Error **errp)
-{
-    if (migration_cancelled(m)) {
-        return false;
-    }
-    if (return_path_ended(m->return_path, errp)) {
-        if (errp && !*errp) {
-            error_setg(errp, "the destination ended the migration early");
-        }
-        return false;
-    }
-    return true;
-}
-
-/* Until a PONG with one of these cookies, for that long. */
-static Answer wait_pong(Migration *m, uint32_t a, uint32_t b, int64_t us, Error **errp)
-{
-    int64_t until = g_get_monotonic_time() + us;
-
-    for (;;) {
-        uint32_t pong = return_path_last_pong(m->return_path);
-
-        if (pong == a || pong == b) {
-            return ANSWER_CAME;
-        }
-        if (!still_there(m, errp)) {
-            return ANSWER_FAILED;
-        }
-        if (g_get_monotonic_time() >= until) {
-            return ANSWER_NONE;
-        }
-        mig_state_wait(m->state, MIG_STATE_SETUP, until);
-    }
-}
-
 /* An answer that must come. */
 static bool need_pong(Migration *m, uint32_t a, uint32_t b, Error **errp)
 {
-    Answer answer = wait_pong(m, a, b, ANSWER_WAIT_US, errp);
+    ReturnPathAnswer answer = return_path_wait_pong(m, a, b, ANSWER_WAIT_US, errp);
 
-    if (answer == ANSWER_NONE) {
+    if (answer == RETURN_PATH_SILENT) {
         error_setg(errp, "the destination does not answer on the return path, so nobody knows "
                    "which marks of multifd it expects: -global migration."
                    "multifd-flush-after-each-section=on (before QEMU 8.1) or off says it");
     }
-    return answer == ANSWER_CAME;
+    return answer == RETURN_PATH_CAME;
 }
 
 static void settle(Migration *m, MultifdMarks marks)
@@ -119,23 +82,23 @@ static bool probe_round(Migration *m, unsigned round, int64_t silence_us, bool *
                         Error **errp)
 {
     uint32_t cookie = WIRE_PING_MARKS_ROUND + round;
-    Answer answer;
+    ReturnPathAnswer answer;
 
     savevm_send_ping(m->out, cookie);
-    answer = wait_pong(m, cookie, cookie, silence_us, errp);
-    if (answer == ANSWER_CAME) {
+    answer = return_path_wait_pong(m, cookie, cookie, silence_us, errp);
+    if (answer == RETURN_PATH_CAME) {
         settle(m, MULTIFD_MARKS_FLUSH);
         /* What lies on its channels is still to be marked. */
         m->ram->flushes_due = round;
         return !round || savevm_mark_live(m, errp);
     }
-    if (answer == ANSWER_FAILED || !multifd_send_sync(m->multifd_send, errp)) {
+    if (answer == RETURN_PATH_FAILED || !multifd_send_sync(m->multifd_send, errp)) {
         return false;
     }
-    answer = wait_pong(m, cookie, cookie, silence_us, errp);
-    *ret_old = answer == ANSWER_CAME;
-    return answer == ANSWER_CAME ||
-           (answer == ANSWER_NONE && need_pong(m, cookie, cookie, errp));
+    answer = return_path_wait_pong(m, cookie, cookie, silence_us, errp);
+    *ret_old = answer == RETURN_PATH_CAME;
+    return answer == RETURN_PATH_CAME ||
+           (answer == RETURN_PATH_SILENT && need_pong(m, cookie, cookie, errp));
 }
 
 bool multifd_marks_probe(Migration *m, Error **errp)

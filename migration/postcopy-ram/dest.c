@@ -16,6 +16,7 @@
 #include "migration/return-path.h"
 #include "migration/state.h"
 #include "migration/stream-internal.h"
+#include "migration/verify.h"
 #include "migration/wire.h"
 #include "system/cpus.h"
 #include "trace/migration.h"
@@ -244,6 +245,7 @@ static bool start_serving(PostcopyDest *pd, Error **errp)
         return false;
     }
     placer_set_uffd(pd->placer, pd->uffd);
+    verify_dest_listen(m);
     if (!fault_thread_start(pd, errp)) {
         return false;
     }

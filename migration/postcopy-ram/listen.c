@@ -16,6 +16,7 @@
 
 #include "migration/config.h"
 #include "migration/state.h"
+#include "migration/verify.h"
 #include "trace/migration.h"
 #include "util/bitmap.h"
 #include "util/log.h"
@@ -58,6 +59,10 @@ static bool read_stream(PostcopyDest *pd, Error **errp)
     if (!postcopy_check_complete(pd, errp)) {
         error_prefix(errp, "the source ended, but ");
         return false;
+    }
+    g_autoptr(Error) missing = NULL;
+    if (!verify_dest_end(m, &missing)) {
+        warn_report("%s", missing->message); /* the guest runs here, and has all of its memory */
     }
     return true;
 }

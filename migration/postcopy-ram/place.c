@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 
 #include "migration/stream-internal.h"
+#include "migration/verify.h"
 #include "migration/wire.h"
 #include "trace/migration.h"
 #include "util/bitmap.h"
@@ -163,6 +164,16 @@ static UffdResult place_once(Placer *p, PmiBlock *b, uint64_t offset, const uint
     return uffd_copy(p->uffd, dst, p->zeros, MIN(len, RUN_PAGES * TARGET_PAGE_SIZE), ret_done, errp);
 }
 
+/* What was put in place, taken from where it came from: the guest may write already. */
+static void note_digests(PmiBlock *b, uint64_t offset, const uint8_t *src, uint64_t len)
+{
+    for (uint64_t at = 0; at < len; at += TARGET_PAGE_SIZE) {
+        __atomic_store_n(&b->digest[(offset + at) >> TARGET_PAGE_BITS],
+                         src ? verify_digest(src + at, TARGET_PAGE_SIZE) : verify_digest_zero(),
+                         __ATOMIC_RELAXED);
+    }
+}
+
 static void note_placed(Placer *p, PmiBlock *b, uint64_t offset, uint64_t len, bool zero)
 {
     unsigned waited = pmi_received(p->pmi, b, offset, len);
@@ -192,6 +203,9 @@ static bool place_range(Placer *p, PmiBlock *b, uint64_t offset, const uint8_t *
         uint64_t done = 0;
         UffdResult r = place_once(p, b, offset, src, end - offset, &done, errp);
 
+        if (done && b->digest) {
+            note_digests(b, offset, src, done);
+        }
         if (done) {
             note_placed(p, b, offset, done, !src);
         }

@@ -47,6 +47,7 @@ void pmi_free(Pmi *pmi)
             g_free(pmi->blocks[i].received);
         }
         g_free(pmi->blocks[i].requested);
+        g_free(pmi->blocks[i].digest);
     }
     g_free(pmi->blocks);
     g_free(pmi);

@@ -33,6 +33,7 @@ typedef struct PmiBlock {
     unsigned pages_per_host;  /* [c] target pages in a host page */
     unsigned long *received;  /* [a] bit = target page */
     unsigned long *requested; /* [a] bit = host page */
+    uint64_t *digest;         /* [a] x-verify: of each target page, as it came; NULL: off */
 } PmiBlock;
 
 typedef struct Pmi {

@@ -20,6 +20,7 @@
 #include "migration/return-path.h"
 #include "migration/state.h"
 #include "migration/stream-internal.h"
+#include "migration/verify.h"
 #include "migration/wire.h"
 #include "system/cpus.h"
 #include "system/machine-lock.h"
@@ -131,6 +132,7 @@ static bool send_package(Migration *m, Stream *package, Error **errp)
         return false;
     }
     trace_postcopy_package(len);
+    verify_source_devices(m, data, len);
     savevm_send_packaged(m->out, data, len);
     /* One that is not whole is not loaded. */
     m->given_up = !stream_error(m->out, NULL);

@@ -15,6 +15,7 @@
 #include "migration/return-path.h"
 #include "migration/state.h"
 #include "migration/stream-internal.h"
+#include "migration/verify.h"
 #include "system/machine-lock.h"
 #include "util/util.h"
 
@@ -79,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     load(&m);
     stream_free(m.in);
     return_path_send_free(m.rp_send);
+    verify_free(m.verify);
     io_channel_unref(m.pages_channel);
     io_channel_unref(m.channel);
     loadvm_free(m.load);

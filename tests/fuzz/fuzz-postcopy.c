@@ -21,6 +21,7 @@
 #include "migration/return-path.h"
 #include "migration/state.h"
 #include "migration/stream-internal.h"
+#include "migration/verify.h"
 #include "system/machine-lock.h"
 #include "util/util.h"
 
@@ -138,6 +139,7 @@ static void end(Migration *m, MigStateMachine *state)
     m->postcopy_dest = NULL;
     stream_free(m->in);
     return_path_send_free(m->rp_send);
+    verify_free(m->verify);
     io_channel_unref(m->channel);
     io_channel_unref(m->urgent_channel);
     loadvm_free(m->load);

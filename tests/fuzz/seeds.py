@@ -64,6 +64,15 @@ BLOB = command(4) + TIMER + GLOBAL + command(2, be32(3)) + command(5)
 PACKAGED = command(7, be32(len(BLOB))) + BLOB
 
 
+VERIFY = command(2, be32(0x5600))
+
+
+def digests(pages, device=0):
+    """FERRY_VERIFY: the beginning, so many pages, the end."""
+    return (command(255, b'\0\1' + be64(device)) + command(255, b'\1' + str8('ram') + be64(0) + be64(7) * pages) +
+            command(255, b'\2'))
+
+
 def captured(ending):
     for name in sorted(os.listdir(STREAMS)):
         if name.endswith(ending):
@@ -88,6 +97,8 @@ def stream_load():
     yield PRECOPY
     yield HEADER + TALK + START + PAGES + END + command(11) + TIMER + GLOBAL + b'\0'
     yield HEADER + TALK + ADVISE + START + PAGES + DISCARD + PACKAGED + b'\0'
+    yield HEADER + TALK + VERIFY + START + PAGES + END + command(7, be32(len(TIMER))) + TIMER + digests(256) + b'\0'
+    yield HEADER + TALK + VERIFY + START + PAGES + END + digests(3)[:-3] + b'\0'
     yield HEADER + START + command(7, be32(len(TIMER))) + TIMER + END + b'\0'
     yield HEADER + command(7, be32(1 << 30))
     for data in captured('.fwd'):
@@ -126,6 +137,8 @@ def postcopy():
     yield talk(switch + pages + b'\xff', command(10, str8('nosuch')) + resume)
     yield talk(switch, resume + bitmap + pages)
     yield talk(switch + all_pages + b'\0', be64(0x5000 | 2) + str8('ram') + b'\0' + be64(0x10), 1)
+    yield talk(switch.replace(TALK, TALK + VERIFY) + all_pages + digests(256) + b'\0')
+    yield talk(switch.replace(TALK, TALK + VERIFY) + pages + digests(9), bitmap + resume + all_pages + digests(256) + b'\0')
     # What a source must not do: end a package without RUN, load devices behind it, start twice.
     for blob in (listen, listen + TIMER, listen + run, run, listen + listen, listen + b'\0',
                  TIMER + listen + command(2, be32(0x42)) + run):

@@ -11,9 +11,11 @@
 #include "migration/globalstate.h"
 #include "migration/migration.h"
 #include "migration/ram.h"
+#include "migration/return-path.h"
 #include "migration/savevm.h"
 #include "migration/state.h"
 #include "migration/stream-internal.h"
+#include "migration/verify.h"
 #include "migration/wire.h"
 #include "system/machine-lock.h"
 #include "util/util.h"
@@ -44,6 +46,8 @@ static void set_up(Fixture *f, bool source)
     } else {
         f->m.ram_dest = ram_dest_new(f->m.config);
         f->m.load = loadvm_new();
+        f->m.channel = io_channel_buffer_new(NULL, 0);
+        f->m.channel->two_way = true;
     }
     machine_unlock();
 }
@@ -53,6 +57,9 @@ static void tear_down(Fixture *f)
     ram_source_free(f->m.ram);
     ram_dest_free(f->m.ram_dest);
     loadvm_free(f->m.load);
+    return_path_send_free(f->m.rp_send);
+    verify_free(f->m.verify);
+    io_channel_unref(f->m.channel);
     mig_config_free(f->m.config);
     mig_state_clear(&f->state);
     g_mutex_clear(&f->m.error_lock);
@@ -392,6 +399,60 @@ static void test_bad_package(void)
  * of these: the package's devices are loaded by one thread while another one looks pages' sections
  * up there.
  */
+/* Digests of pages: announced, in order, of pages that there are, all of them. */
+static void put_verify(Stream *s, const char *hex)
+{
+    put_command(s, WIRE_CMD_FERRY_VERIFY, strlen(hex) / 2);
+    for (; *hex; hex += 2) {
+        stream_put_u8(s, g_ascii_xdigit_value(hex[0]) << 4 | g_ascii_xdigit_value(hex[1]));
+    }
+}
+
+#define VERIFY_BEGINS "00" "01" "0000000000000000"
+#define DIGEST "1111111111111111"
+
+static const struct {
+    const char *hex[3];
+    const char *text;
+} bad_digests[] = {
+    { { "" }, "it is empty" },
+    { { "07" }, "unknown kind 7" },
+    { { "00" "02" "0000000000000000" }, "digests of kind 2" },
+    { { "00" "01" "00" }, "digests of kind 1" },
+    { { "02" }, "digests of 0 pages have come" },
+    { { "01" "0372616d" "0000000000000000" DIGEST }, "make no sense here" },
+    { { VERIFY_BEGINS, "01" }, "make no sense here" },
+    { { VERIFY_BEGINS, "01" "0372616d" "0000000000000000" }, "make no sense here" },
+    { { VERIFY_BEGINS, "01" "ff72616d" "0000000000000000" DIGEST }, "make no sense here" },
+    { { VERIFY_BEGINS, "01" "036e6f6e" "0000000000000000" DIGEST }, "block 'non', which are not" },
+    { { VERIFY_BEGINS, "01" "0372616d" "0000000000000006" DIGEST }, "which are not there" },
+    { { VERIFY_BEGINS, "01" "0372616d" "0000000000000005" DIGEST DIGEST }, "which are not there" },
+    { { VERIFY_BEGINS, "01" "0372616d" "ffffffffffffffff" DIGEST }, "which are not there" },
+    { { VERIFY_BEGINS, "01" "0372616d" "0000000000000000" DIGEST, "02" },
+      "digests of 1 pages have come, and there are 6" },
+    { { VERIFY_BEGINS, "01" "0372616d" "0000000000000000" DIGEST DIGEST DIGEST DIGEST DIGEST DIGEST,
+        "02" }, "6 of 6 pages are not what the source sent, the first one is 0x0 of RAM block 'ram', "
+      "and the device state is not" },
+};
+
+static void test_bad_verify(void)
+{
+    Stream *s = begin();
+
+    put_verify(s, VERIFY_BEGINS);
+    expect(s, "without PING VERIFY");
+    for (size_t i = 0; i < ARRAY_SIZE(bad_digests); i++) {
+        s = begin();
+        put_command(s, WIRE_CMD_OPEN_RETURN_PATH, 0);
+        put_command(s, WIRE_CMD_PING, 4);
+        stream_put_be32(s, WIRE_PING_VERIFY);
+        for (int k = 0; k < 3 && bad_digests[i].hex[k]; k++) {
+            put_verify(s, bad_digests[i].hex[k]);
+        }
+        expect(s, bad_digests[i].text);
+    }
+}
+
 static void test_devices_leave_table(void)
 {
     g_autoptr(Stream) s = begin();
@@ -491,6 +552,7 @@ int main(int argc, char **argv)
     g_test_add_func("/loadvm/bad/sections", test_bad_sections);
     g_test_add_func("/loadvm/bad/commands", test_bad_commands);
     g_test_add_func("/loadvm/bad/package", test_bad_package);
+    g_test_add_func("/loadvm/bad/verify", test_bad_verify);
     g_test_add_func("/loadvm/devices-leave-table", test_devices_leave_table);
     g_test_add_func("/loadvm/switchover-start", test_switchover_start_accepted);
     g_test_add_func("/loadvm/globalstate", test_globalstate_forms);
