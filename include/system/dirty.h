@@ -23,7 +23,8 @@ extern bool dirty_log_on; /* written under the machine lock with vCPUs kicked; r
 void ram_mark_dirty_slow(RAMBlock *rb, uint64_t offset, uint64_t len);
 static inline void ram_mark_dirty(RAMBlock *rb, uint64_t offset, uint64_t len)
 {
-    if (__atomic_load_n(&dirty_log_on, __ATOMIC_RELAXED)) {
+    /* Who sees the log on must see that the bitmaps were cleared before: else a mark is lost. */
+    if (__atomic_load_n(&dirty_log_on, __ATOMIC_ACQUIRE)) {
         ram_mark_dirty_slow(rb, offset, len);
     }
 }
