@@ -83,7 +83,7 @@ void rates_update(Migration *m)
         return;
     }
     bytes = sent_bytes(m) - r->window_bytes;
-    pages = m->stats.normal_pages + m->stats.zero_pages;
+    pages = stat_get(m->stats.normal_pages) + stat_get(m->stats.zero_pages);
     r->bytes_per_ms = bytes * 1000000.0 / ns;
     stat_set(m->stats.mbps_x1000, (uint64_t)(bytes * 8.0 * 1000.0 * 1000.0 / ns));
     if (ns < WINDOW_NS) {
