@@ -15,7 +15,18 @@ static const char *const class_names[ERROR_CLASS__MAX] = {
     [ERROR_CLASS_KVM_MISSING_CAP] = "KVMMissingCap",
 };
 
-G_DEFINE_QUARK(ferry-error, ferry_error)
+/* As G_DEFINE_QUARK() does it, but for threads that meet here for the first time. */
+GQuark ferry_error_quark(void)
+{
+    static GQuark quark; /* atomic; all find the same */
+    GQuark q = __atomic_load_n(&quark, __ATOMIC_RELAXED);
+
+    if (!q) {
+        q = g_quark_from_static_string("ferry-error-quark");
+        __atomic_store_n(&quark, q, __ATOMIC_RELAXED);
+    }
+    return q;
+}
 
 void error_setg_errno(Error **errp, int errno_, const char *fmt, ...)
 {
