@@ -282,6 +282,9 @@ static void check_paused(Readers *r)
 {
     g_assert_cmpint(runstate_get(), ==, RUN_STATE_RUNNING);
     migration_shutdown();
+    for (unsigned i = 0; i < setup->readers; i++) {
+        g_thread_join(r->thread[i]);
+    }
 }
 
 static int run_destination(int fd)
