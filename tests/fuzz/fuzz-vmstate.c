@@ -152,6 +152,10 @@ static void touch_everything(void)
     for (unsigned port = 0; port < 0x700; port++) {
         ioport_write(port, port * 7 + 1, 1);
     }
+    for (unsigned at = 0; at < 32 << 11; at += 64) { /* configuration of PCI's bus 0 */
+        ioport_write(0xcf8, 0x80000000 | at, 4);
+        ioport_write(0xcfc, ioport_read(0xcfc, 4), 4);
+    }
     ioport_read(0x1f0, 4);
     ioport_write(0x1f0, 0x12345678, 4);
     for (size_t i = 0; i < ARRAY_SIZE(mmio); i++) {
