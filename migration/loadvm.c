@@ -437,9 +437,13 @@ static bool load_command(Migration *m, Stream *s, bool blob, uint64_t at, LoadRe
     Error *err = NULL;
 
     if (!stream_error(s, NULL) && wire_command_check(cmd, a.len, &err)) {
-        a.payload = payload = g_malloc(a.len + 1);
-        stream_get_bytes(s, payload, a.len);
-        if (!commands[cmd].fn) {
+        a.payload = payload = alloc_from_wire(a.len, &err);
+        if (payload) {
+            stream_get_bytes(s, payload, a.len);
+        }
+        if (err) {
+            /* said */
+        } else if (!commands[cmd].fn) {
             error_setg(&err, "it is not supported");
         } else if (!(commands[cmd].where & place_of(m, blob))) {
             error_setg(&err, "it cannot come %s", places[place_of(m, blob)]);

@@ -404,7 +404,6 @@ static bool hear_and_close(Migration *m, Error **errp)
         return false;
     }
     rates_account(m);
-    migration_moment(m, FAULT_SRC_SHUT);
     if (m->return_path && !return_path_join(m->return_path, errp)) {
         m->given_up &= !return_path_refused(m->return_path);
         return false;
@@ -436,7 +435,8 @@ static bool destination_has_all(Migration *m, Error **errp)
         }
     }
     migration_moment(m, FAULT_SRC_LOADED);
-    return !migration_cancelled(m) && (stream_flush(m->out) || !stream_error(m->out, errp));
+    return !migration_cancelled(m) && return_path_alive(m, errp) &&
+           (stream_flush(m->out) || !stream_error(m->out, errp));
 }
 
 /* Without a return path nobody knows more than what the writing says. */

@@ -35,8 +35,6 @@
     X(SRC_SETUP, "src-setup", "source: before it connects")                                       \
     X(SRC_DEVICE, "src-device", "source: the guest stands still, no device is sent yet")          \
     X(SRC_LOADED, "src-loaded", "source: the destination has all but the end of the stream")      \
-    X(SRC_SHUT, "src-shut", "source: all is sent, waiting for the destination's SHUT")            \
-    X(SRC_PACKAGE, "src-package", "source: postcopy's package is sent")                           \
     X(SRC_LAST_PAGE, "src-last-page", "source: postcopy's last page is sent")                     \
     X(SRC_RECOVER_SETUP, "src-recover-setup", "source: before it connects for a recovery")        \
     X(SRC_RESUME, "src-resume", "source: before POSTCOPY_RESUME")                                 \

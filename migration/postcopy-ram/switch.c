@@ -138,7 +138,6 @@ static bool send_package(Migration *m, Stream *package, Error **errp)
     m->given_up = !stream_error(m->out, NULL);
     stat_set(m->stats.downtime_ms, host_clock_ms() - m->stats.stop_ms);
     savevm_send_ping(m->out, WIRE_PING_AFTER_PACKAGE);
-    migration_moment(m, FAULT_SRC_PACKAGE);
     return !stream_error(m->out, errp);
 }
 

@@ -40,7 +40,7 @@ static uint64_t *new_content(void)
     return mem;
 }
 
-static void fill(QTestState *s)
+void pair_fill(QTestState *s)
 {
     g_autofree uint64_t *mem = new_content();
 
@@ -180,7 +180,7 @@ Pair pair_new_with(const char *from_program, const char *from_args, const char *
         p.from = start_other(from_program, from_args, "", true);
     } else {
         p.from = start_ferry(from_args, "");
-        fill(p.from);
+        pair_fill(p.from);
     }
     p.to = to_program ? start_other(to_program, to_args, "-incoming defer", false)
                       : start_ferry(to_args, "-incoming defer");

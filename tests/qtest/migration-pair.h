@@ -53,6 +53,8 @@ void pair_run(Pair *p);
 /* The two ends of a socket pair, handed over to both under this name (getfd). */
 void pair_give_fds(Pair *p, const char *name);
 int64_t pair_requests(Pair *p); /* postcopy-requests of the source */
+/* Put that into the memory of a machine "none" of PAIR_MIB. */
+void pair_fill(QTestState *s);
 /* A page of either holds what the source was filled with / all do. */
 void pair_check_page(QTestState *s, uint64_t page);
 void pair_check_all(QTestState *s);

@@ -200,7 +200,7 @@ static size_t until_rule(Link *l, int dir, size_t n)
 }
 
 /* Bytes of one kind go on: how many of the n, 0: the end. */
-static size_t pass(Link *l, int dir, char *data, size_t n)
+static size_t pass(Link *l, int dir, char *data, size_t n, bool *ret_went_away)
 {
     Lane *lane = &l->lane[dir];
 
@@ -223,15 +223,16 @@ static size_t pass(Link *l, int dir, char *data, size_t n)
         g_usleep(1000);
     }
     count(l, dir, n);
-    return n && send_all(l->fd[!dir], data, n) ? n : 0;
+    *ret_went_away = n && !send_all(l->fd[!dir], data, n);
+    return *ret_went_away ? 0 : n;
 }
 
 /* ---- carrying ---- */
 
-static bool pass_all(Link *l, int dir, char *data, size_t n)
+static bool pass_all(Link *l, int dir, char *data, size_t n, bool *ret_went_away)
 {
     while (n) {
-        size_t went = pass(l, dir, data, n);
+        size_t went = pass(l, dir, data, n, ret_went_away);
 
         if (!went) {
             return false;
@@ -245,6 +246,7 @@ static bool pass_all(Link *l, int dir, char *data, size_t n)
 static void carry(Link *l, int dir)
 {
     g_autofree char *buf = g_malloc(PIECE);
+    bool went_away = false; /* who it goes to */
     ssize_t n;
 
     while ((n = recv(l->fd[dir], buf, PIECE, 0)) > 0) {
@@ -253,13 +255,17 @@ static void carry(Link *l, int dir)
         if (dir == RELAY_BACK) {
             wait_released(l->relay);
         }
-        if (!pass_all(l, dir, buf, may) || may < (size_t)n) {
+        if (!pass_all(l, dir, buf, may, &went_away) || may < (size_t)n) {
             break;
         }
     }
     g_mutex_lock(&l->relay->lock);
-    if (!(dir == RELAY_FORWARD && l->refused)) {
-        shut(l);
+    if (n > 0 && !l->over && !went_away) {
+        shut(l); /* a limit or a rule */
+    } else if (!(dir == RELAY_FORWARD && l->refused)) {
+        /* One direction has ended; the other one goes on until it does. */
+        shutdown(l->fd[dir], SHUT_RD);
+        shutdown(l->fd[!dir], SHUT_WR);
     }
     g_mutex_unlock(&l->relay->lock);
 }
@@ -409,6 +415,44 @@ void relay_clear_rules(Relay *r)
     g_mutex_unlock(&r->lock);
 }
 
+#define QUIET_US 50000
+
+static Link *newest(Relay *r)
+{
+    Link *l;
+
+    g_mutex_lock(&r->lock);
+    g_assert_cmpuint(r->links->len, >, 0);
+    l = r->links->pdata[r->links->len - 1];
+    g_mutex_unlock(&r->lock);
+    return l; /* lives as long as the relay */
+}
+
+static uint64_t moved_by(Link *l, int dir)
+{
+    uint64_t n;
+
+    g_mutex_lock(&l->relay->lock);
+    n = l->lane[dir].moved;
+    g_mutex_unlock(&l->relay->lock);
+    return n;
+}
+
+void relay_inject(Relay *r, RelayDirection dir, size_t amount)
+{
+    g_autofree char *junk = g_malloc(amount);
+    uint64_t before, now = UINT64_MAX;
+    Link *l = newest(r);
+
+    memset(junk, 0xaa, amount);
+    do {
+        before = now;
+        g_usleep(QUIET_US);
+        now = moved_by(l, dir);
+    } while (now != before);
+    g_assert_true(send_all(l->fd[!dir], junk, amount));
+}
+
 unsigned relay_acted(Relay *r)
 {
     unsigned n;
@@ -509,6 +553,18 @@ static uint64_t moved(Relay *r, int dir)
     g_mutex_lock(&r->lock);
     if (r->links->len) {
         n = ((Link *)r->links->pdata[r->links->len - 1])->lane[dir].moved;
+    }
+    g_mutex_unlock(&r->lock);
+    return n;
+}
+
+uint64_t relay_total(Relay *r, RelayDirection dir)
+{
+    uint64_t n = 0;
+
+    g_mutex_lock(&r->lock);
+    for (guint i = 0; i < r->links->len; i++) {
+        n += ((Link *)r->links->pdata[i])->lane[dir].moved;
     }
     g_mutex_unlock(&r->lock);
     return n;

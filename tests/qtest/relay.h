@@ -60,8 +60,12 @@ typedef struct RelayRule {
 void relay_add_rule(Relay *r, RelayRule rule);
 /* What was stalled or trickles goes on; connections are counted from 0 again. */
 void relay_clear_rules(Relay *r);
+/* Bytes of 0xaa, into the newest connection, when nothing has moved there for a moment. */
+void relay_inject(Relay *r, RelayDirection dir, size_t amount);
 /* How often rules have acted. */
 unsigned relay_acted(Relay *r);
+/* Bytes that all connections have carried since the relay began. */
+uint64_t relay_total(Relay *r, RelayDirection dir);
 /* Bytes that the newest connection has carried. */
 uint64_t relay_forward(Relay *r);
 uint64_t relay_back(Relay *r);
