@@ -373,6 +373,22 @@ void ends_recover(Ends *e)
     qtest_qmp_ok(e->from, "migrate", "{'uri': 'unix:%s', 'resume': true}", e->near);
 }
 
+static void write_rest(Ends *e)
+{
+    qtest_qmp_ok(e->from, "migrate", "{'uri': 'file:%s', 'resume': true}", e->file);
+}
+
+void ends_carry(Ends *e)
+{
+    write_rest(e);
+    ends_wait(e->from, "postcopy-paused");
+    while (!g_file_test(e->file, G_FILE_TEST_EXISTS)) {
+        g_usleep(2000);
+        ends_wait(e->from, "postcopy-paused");
+    }
+    qtest_qmp_ok(e->to, "migrate-recover", "{'uri': 'file:%s'}", e->file);
+}
+
 static void reach_recovery(Ends *e, const char *point)
 {
     reach_paused(e);
@@ -540,7 +556,13 @@ static void strike(Ends *e, MatrixState state, MatrixFault fault)
         junk(e, state, RELAY_BACK);
         break;
     case MATRIX_DISK_FULL:
-        ends_arm(e->from, "channel-no-space", "fail", "");
+        if (state == MATRIX_PC_PAUSED) {
+            ends_arm(e->from, "carry-write", "fail", "");
+            write_rest(e);
+            ends_wait_hit(e->from, "carry-write");
+        } else {
+            ends_arm(e->from, "channel-no-space", "fail", "");
+        }
         break;
     case MATRIX_ALLOC:
         ends_arm(e->to, "alloc-wire", "fail", "");

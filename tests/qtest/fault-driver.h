@@ -51,6 +51,7 @@ void ends_start(Ends *e);        /* migrate; may fail */
 void ends_set_timeout(Ends *e, int ms);
 void ends_wait(QTestState *s, const char *status);
 void ends_recover(Ends *e);      /* both commands */
+void ends_carry(Ends *e);        /* the rest to the destination, by a file */
 void ends_let_go(Ends *e);       /* no limit of bandwidth, nothing held */
 
 #endif

@@ -22,7 +22,8 @@
       "the guest runs at the destination, the word of it is on its way")                          \
     X(PC_ACTIVE, "postcopy-active", "postcopy-active", "the guest runs at the destination")       \
     X(PC_PAUSED, "postcopy-paused", "postcopy-paused", "the connection is broken already")        \
-    X(PC_RECOVER_SETUP, "postcopy-recover-setup", "postcopy-paused", "the source is about to connect again") \
+    X(PC_RECOVER_SETUP, "postcopy-recover-setup", "postcopy-paused",                              \
+      "the source is about to connect again")                                                     \
     X(PC_RECOVER, "postcopy-recover", "postcopy-recover", "the two sides agree on what is missing")
 
 /* X(id, in the table's head) */
@@ -42,26 +43,35 @@
     X(IMPOSSIBLE, "cannot be", "", "")                                                            \
     X(GOES_ON, "no effect: the migration completes", "nothing", "connect the monitor again")      \
     X(RUNS_AT_SOURCE, "the guest runs on at the source, whole; its next migration works",          \
-      "source `failed` with a reason and `running`; destination `failed`, waiting, or gone",               \
+      "source `failed` with a reason and `running`; destination `failed`, waiting, or gone",      \
       "mend the cause, migrate again")                                                          \
     X(LOST_WITH_SOURCE, "the guest ends with the host that had it; it runs nowhere else",          \
       "destination `failed`, or still waiting in `setup`", "restart the guest")                  \
-    X(DST_HAS_IT, "the guest runs at the destination, whole", "destination `completed` and `running`", \
+    X(DST_HAS_IT, "the guest runs at the destination, whole",                                     \
+      "destination `completed` and `running`",                                                    \
       "nothing; what is left of the source may be ended")                                         \
-    X(STANDS, "the guest runs at the destination, whole, and stands at the source, which cannot know it", \
+    X(STANDS, "the guest runs at the destination, whole, and stands at the source, which "        \
+      "cannot know it",                                                                           \
       "source `failed` and `postmigrate`; destination `completed` and `running`",                 \
       "look at the destination, end the source")                                                \
-    X(STANDS_CONT, "the guest stands at the source, whole, which cannot know that it runs nowhere", \
+    X(STANDS_CONT,                                                                                \
+      "the guest stands at the source, whole, which cannot know that it runs nowhere",            \
       "source `failed` and `postmigrate`; the destination is gone, `failed`, or still waits",      \
-      "make sure that the guest does not run at the destination, end that, then `cont` at the source")                                      \
-    X(UNCONFIRMED_CANCEL, "the guest stands at the source, whole, which cannot know that it runs nowhere", \
-      "source `postcopy-paused`, `error-desc` says that the destination has not said whether it runs the guest; the destination is gone or `failed`", \
+      "make sure that the guest does not run at the destination, end that, then `cont` "          \
+      "at the source")                                                                            \
+    X(UNCONFIRMED_CANCEL,                                                                         \
+      "the guest stands at the source, whole, which cannot know that it runs nowhere",            \
+      "source `postcopy-paused`, `error-desc` says that the destination has not said "            \
+      "whether it runs the guest; the destination is gone or `failed`",                           \
       "look at the destination, then `migrate_cancel` at the source: the guest runs on there")   \
-    X(PAUSED, "nothing is lost: the guest runs at the destination on what has come, the source keeps the rest", \
+    X(PAUSED, "nothing is lost: the guest runs at the destination on what has come, the source "  \
+      "keeps the rest",                                                                           \
       "both sides `postcopy-paused`; destination `running`, source `finish-migrate`",             \
       "`migrate_recover`, `migrate -r`: [recovery](recovery.md)")                                 \
-    X(SRC_LOST, "the pages that had not come are gone with their host; the guest runs until it needs one", \
-      "destination `postcopy-paused` and `running`", "save what can be saved in the guest, restart it") \
+    X(SRC_LOST, "the pages that had not come are gone with their host; the guest runs until it "  \
+      "needs one",                                                                                \
+      "destination `postcopy-paused` and `running`",                                              \
+      "save what can be saved in the guest, restart it")                                          \
     X(DST_LOST, "what the guest did since the switch is gone with its host; it runs nowhere",      \
       "source `postcopy-paused` and `finish-migrate`; `migrate_cancel` and `cont` are refused",   \
       "end the source, restart the guest")
@@ -74,7 +84,8 @@
     X(SETUP, STALL, RUNS_AT_SOURCE, "src-setup", "")                                              \
     X(SETUP, GARBAGE_DST, RUNS_AT_SOURCE, "src-setup", "")                                        \
     X(SETUP, GARBAGE_SRC, RUNS_AT_SOURCE, "src-setup", "")                                        \
-    X(SETUP, DISK_FULL, RUNS_AT_SOURCE, "channel-no-space", "with `file:`; there is no destination") \
+    X(SETUP, DISK_FULL, RUNS_AT_SOURCE, "channel-no-space",                                       \
+      "with `file:`; there is no destination")                                                    \
     X(SETUP, ALLOC, RUNS_AT_SOURCE, "alloc-wire", "")                                             \
     X(SETUP, MONITOR, GOES_ON, "src-setup", "")                                                   \
     X(ACTIVE, SRC_KILLED, LOST_WITH_SOURCE, "", "")                                               \
@@ -83,7 +94,8 @@
     X(ACTIVE, STALL, RUNS_AT_SOURCE, "", "")                                                      \
     X(ACTIVE, GARBAGE_DST, RUNS_AT_SOURCE, "", "")                                                \
     X(ACTIVE, GARBAGE_SRC, RUNS_AT_SOURCE, "", "")                                                \
-    X(ACTIVE, DISK_FULL, RUNS_AT_SOURCE, "channel-no-space", "with `file:`; there is no destination") \
+    X(ACTIVE, DISK_FULL, RUNS_AT_SOURCE, "channel-no-space",                                      \
+      "with `file:`; there is no destination")                                                    \
     X(ACTIVE, ALLOC, RUNS_AT_SOURCE, "alloc-wire", "")                                            \
     X(ACTIVE, MONITOR, GOES_ON, "", "")                                                           \
     X(PRE_SWITCHOVER, SRC_KILLED, LOST_WITH_SOURCE, "", "")                                       \
@@ -92,7 +104,8 @@
     X(PRE_SWITCHOVER, STALL, RUNS_AT_SOURCE, "", "counts from `migrate-continue` on")             \
     X(PRE_SWITCHOVER, GARBAGE_DST, RUNS_AT_SOURCE, "", "noticed at `migrate-continue`")           \
     X(PRE_SWITCHOVER, GARBAGE_SRC, RUNS_AT_SOURCE, "", "noticed at `migrate-continue`")           \
-    X(PRE_SWITCHOVER, DISK_FULL, RUNS_AT_SOURCE, "channel-no-space", "with `file:`; there is no destination") \
+    X(PRE_SWITCHOVER, DISK_FULL, RUNS_AT_SOURCE, "channel-no-space",                              \
+      "with `file:`; there is no destination")                                                    \
     X(PRE_SWITCHOVER, ALLOC, RUNS_AT_SOURCE, "alloc-wire", "")                                    \
     X(PRE_SWITCHOVER, MONITOR, GOES_ON, "", "")                                                   \
     X(DEVICE, SRC_KILLED, LOST_WITH_SOURCE, "src-device", "")                                     \
@@ -101,7 +114,8 @@
     X(DEVICE, STALL, RUNS_AT_SOURCE, "src-device", "")                                            \
     X(DEVICE, GARBAGE_DST, RUNS_AT_SOURCE, "src-device", "")                                      \
     X(DEVICE, GARBAGE_SRC, RUNS_AT_SOURCE, "src-device", "")                                      \
-    X(DEVICE, DISK_FULL, RUNS_AT_SOURCE, "channel-no-space", "with `file:`; there is no destination") \
+    X(DEVICE, DISK_FULL, RUNS_AT_SOURCE, "channel-no-space",                                      \
+      "with `file:`; there is no destination")                                                    \
     X(DEVICE, ALLOC, RUNS_AT_SOURCE, "alloc-wire", "")                                            \
     X(DEVICE, MONITOR, GOES_ON, "src-device", "")                                                 \
     X(DEVICE_END, SRC_KILLED, LOST_WITH_SOURCE, "src-loaded", "")                                 \
@@ -110,11 +124,13 @@
     X(DEVICE_END, STALL, STANDS_CONT, "src-loaded", "the end is written, and never arrives")      \
     X(DEVICE_END, GARBAGE_DST, RUNS_AT_SOURCE, "src-loaded", "")                                  \
     X(DEVICE_END, GARBAGE_SRC, RUNS_AT_SOURCE, "src-loaded", "")                                  \
-    X(DEVICE_END, DISK_FULL, RUNS_AT_SOURCE, "channel-no-space", "with `file:`; there is no destination") \
+    X(DEVICE_END, DISK_FULL, RUNS_AT_SOURCE, "channel-no-space",                                  \
+      "with `file:`; there is no destination")                                                    \
     X(DEVICE_END, ALLOC, IMPOSSIBLE, "", "the end is one byte")                                   \
     X(DEVICE_END, MONITOR, GOES_ON, "src-loaded", "")                                             \
     X(DEVICE_SENT, SRC_KILLED, DST_HAS_IT, "src-loaded", "")                                      \
-    X(DEVICE_SENT, DST_KILLED, STANDS_CONT, "src-loaded", "what the guest did in between is gone with the destination") \
+    X(DEVICE_SENT, DST_KILLED, STANDS_CONT, "src-loaded",                                         \
+      "what the guest did in between is gone with the destination")                               \
     X(DEVICE_SENT, CUT, STANDS, "src-loaded", "")                                                 \
     X(DEVICE_SENT, STALL, STANDS, "src-loaded", "")                                               \
     X(DEVICE_SENT, GARBAGE_DST, IMPOSSIBLE, "", "the destination reads nothing any more")         \
@@ -126,17 +142,22 @@
     X(PC_DEVICE, DST_KILLED, UNCONFIRMED_CANCEL, "dst-promise", "")                               \
     X(PC_DEVICE, CUT, UNCONFIRMED_CANCEL, "dst-promise", "")                                      \
     X(PC_DEVICE, STALL, UNCONFIRMED_CANCEL, "dst-promise", "")                                    \
-    X(PC_DEVICE, GARBAGE_DST, RUNS_AT_SOURCE, "dst-promise", "the destination says that it failed") \
+    X(PC_DEVICE, GARBAGE_DST, RUNS_AT_SOURCE, "dst-promise",                                      \
+      "the destination says that it failed")                                                      \
     X(PC_DEVICE, GARBAGE_SRC, UNCONFIRMED_CANCEL, "dst-promise", "")                              \
     X(PC_DEVICE, DISK_FULL, IMPOSSIBLE, "", "postcopy writes no file")                            \
     X(PC_DEVICE, ALLOC, IMPOSSIBLE, "", "pages go into memory that is there")                     \
     X(PC_DEVICE, MONITOR, GOES_ON, "dst-promise", "")                                             \
     X(PC_PROMISED, SRC_KILLED, SRC_LOST, "", "")                                                  \
-    X(PC_PROMISED, DST_KILLED, UNCONFIRMED_CANCEL, "", "what the guest did since the switch is gone with the destination") \
-    X(PC_PROMISED, CUT, PAUSED, "", "the source does not know that the guest runs there, and says so") \
-    X(PC_PROMISED, STALL, PAUSED, "", "the source does not know that the guest runs there, and says so") \
+    X(PC_PROMISED, DST_KILLED, UNCONFIRMED_CANCEL, "",                                            \
+      "what the guest did since the switch is gone with the destination")                         \
+    X(PC_PROMISED, CUT, PAUSED, "",                                                               \
+      "the source does not know that the guest runs there, and says so")                          \
+    X(PC_PROMISED, STALL, PAUSED, "",                                                             \
+      "the source does not know that the guest runs there, and says so")                          \
     X(PC_PROMISED, GARBAGE_DST, PAUSED, "", "")                                                   \
-    X(PC_PROMISED, GARBAGE_SRC, PAUSED, "", "the source does not know that the guest runs there, and says so") \
+    X(PC_PROMISED, GARBAGE_SRC, PAUSED, "",                                                       \
+      "the source does not know that the guest runs there, and says so")                          \
     X(PC_PROMISED, DISK_FULL, IMPOSSIBLE, "", "postcopy writes no file")                          \
     X(PC_PROMISED, ALLOC, IMPOSSIBLE, "", "pages go into memory that is there")                   \
     X(PC_PROMISED, MONITOR, GOES_ON, "", "")                                                      \
@@ -144,7 +165,8 @@
     X(PC_ACTIVE, DST_KILLED, DST_LOST, "", "")                                                    \
     X(PC_ACTIVE, CUT, PAUSED, "", "")                                                             \
     X(PC_ACTIVE, STALL, PAUSED, "", "")                                                           \
-    X(PC_ACTIVE, GARBAGE_DST, PAUSED, "", "noticed between two records; inside of a page only [TLS](tls.md) notices") \
+    X(PC_ACTIVE, GARBAGE_DST, PAUSED, "",                                                         \
+      "noticed between two records; inside of a page only [TLS](tls.md) notices")                 \
     X(PC_ACTIVE, GARBAGE_SRC, PAUSED, "", "")                                                     \
     X(PC_ACTIVE, DISK_FULL, IMPOSSIBLE, "", "postcopy writes no file")                            \
     X(PC_ACTIVE, ALLOC, IMPOSSIBLE, "", "pages go into memory that is there")                     \
@@ -155,7 +177,8 @@
     X(PC_PAUSED, STALL, IMPOSSIBLE, "", "there is no connection")                                 \
     X(PC_PAUSED, GARBAGE_DST, IMPOSSIBLE, "", "there is no connection")                           \
     X(PC_PAUSED, GARBAGE_SRC, IMPOSSIBLE, "", "there is no connection")                           \
-    X(PC_PAUSED, DISK_FULL, IMPOSSIBLE, "", "nothing is written")                                 \
+    X(PC_PAUSED, DISK_FULL, PAUSED, "carry-write",                                                \
+      "while the rest is written to [a file](carry.md), of which nothing is left")                \
     X(PC_PAUSED, ALLOC, IMPOSSIBLE, "", "nothing is read")                                        \
     X(PC_PAUSED, MONITOR, PAUSED, "", "stays as it is")                                           \
     X(PC_RECOVER_SETUP, SRC_KILLED, SRC_LOST, "src-recover-setup", "")                            \
@@ -184,7 +207,8 @@
 #define MATRIX_POINTS(X)                                                                          \
     X("thread", "source", false, RUNS_AT_SOURCE, "the command fails, or the migration")           \
     X("thread", "destination", false, RUNS_AT_SOURCE, "")                                         \
-    X("thread", "destination", true, RUNS_AT_SOURCE, "the threads of postcopy: it fails before LISTEN") \
+    X( "thread", "destination", true, RUNS_AT_SOURCE,                                             \
+      "the threads of postcopy: it fails before LISTEN")                                          \
     X("channel-write", "source", false, RUNS_AT_SOURCE, "")                                       \
     X("channel-write", "destination", false, RUNS_AT_SOURCE, "its first answer")                  \
     X("channel-short", "source", false, GOES_ON, "")                                              \
@@ -194,7 +218,7 @@
     X("device-save", "source", true, RUNS_AT_SOURCE, "")                                          \
     X("device-load", "destination", false, RUNS_AT_SOURCE, "")                                    \
     X("device-load", "destination", true, RUNS_AT_SOURCE, "the destination says that it failed")  \
-    X("dst-pong", "destination", false, RUNS_AT_SOURCE, "after `x-peer-timeout`")                               \
+    X( "dst-pong", "destination", false, RUNS_AT_SOURCE, "after `x-peer-timeout`")                \
     X("src-device", "source", false, RUNS_AT_SOURCE, "")                                          \
     X("src-loaded", "source", false, RUNS_AT_SOURCE, "")                                          \
     X("src-last-page", "source", true, PAUSED, "")                                                \
@@ -204,6 +228,8 @@
     X("dst-listen", "destination", true, UNCONFIRMED_CANCEL, "")                                  \
     X("dst-promise", "destination", true, UNCONFIRMED_CANCEL, "it has not promised: it gives up") \
     X("dst-run", "destination", true, PAUSED, "it has promised: it runs the guest")               \
-    X("dst-resume-ack", "destination", true, PAUSED, "in a recovery")
+    X("dst-resume-ack", "destination", true, PAUSED, "in a recovery")                             \
+    X( "carry-read", "destination", true, PAUSED,                                                 \
+      "the rest by [a file](carry.md): what could be read is there")
 
 #endif

@@ -55,7 +55,7 @@ static void run_cell(gconstpointer opaque)
     if (c->accel && guest_skip_accel(c->accel)) {
         return;
     }
-    e = ends_new(c->accel, c->fault == MATRIX_DISK_FULL);
+    e = ends_new(c->accel, c->fault == MATRIX_DISK_FULL && c->state < MATRIX_PC_DEVICE);
     ends_reach(e, c->state);
     ends_strike(e, c->state, c->fault);
     ends_expect(e, c->outcome);
@@ -71,7 +71,7 @@ static const char *how_often(const Point *p)
         return ", 'times': 300";
     }
     if (!strcmp(p->name, "dst-pong")) {
-        return ", 'after': 1"; /* it answers once, so that the guest is stopped */
+        return ", 'after': 1, 'times': 0"; /* it answers once, so that the guest is stopped */
     }
     if (!strcmp(p->name, "thread") && p->at_source) {
         return ", 'after': 2"; /* behind those that the command itself makes */
@@ -84,7 +84,8 @@ static void run_point(gconstpointer opaque)
     const Point *p = opaque;
     Ends *e = ends_new(NULL, false);
     QTestState *s = p->at_source ? e->from : e->to;
-    bool resume = !strcmp(p->name, "dst-resume-ack");
+    bool carry = !strcmp(p->name, "carry-read");
+    bool resume = carry || !strcmp(p->name, "dst-resume-ack");
     bool running = !strcmp(p->name, "uffd-copy") || !strcmp(p->name, "src-last-page");
 
     if (!strcmp(p->name, "dst-pong")) {
@@ -98,7 +99,11 @@ static void run_point(gconstpointer opaque)
     } else if (resume) {
         ends_reach(e, MATRIX_PC_PAUSED);
         ends_arm(s, p->name, "fail", "");
-        ends_recover(e);
+        if (carry) {
+            ends_carry(e);
+        } else {
+            ends_recover(e);
+        }
         ends_wait_hit(s, p->name);
     } else {
         ends_reach(e, running ? MATRIX_PC_ACTIVE : MATRIX_ACTIVE);
