@@ -42,6 +42,7 @@ struct Chardev {
     GMainContext *ctx;      /* where handlers run; NULL: default */
     ChardevHandlers h;      /* ctx thread; valid while attached */
     bool attached;
+    bool closed;            /* chardev_set_open(false) */
     bool connected;         /* atomic */
     int log_fd;             /* logfile=, -1: none; const */
 

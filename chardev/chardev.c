@@ -281,7 +281,7 @@ void chardev_detach(Chardev *c, void *opaque)
         return;
     }
     if (c->attached && c->h.opaque == opaque) {
-        c->attached = false;
+        c->attached = c->closed = false;
         memset(&c->h, 0, sizeof(c->h));
         chardev_io_update(c);
     }
@@ -290,6 +290,16 @@ void chardev_detach(Chardev *c, void *opaque)
 bool chardev_in_use(const Chardev *c)
 {
     return c->klass->in_use ? c->klass->in_use(c) : c->attached;
+}
+
+void chardev_set_open(Chardev *c, bool open)
+{
+    c->closed = !open;
+}
+
+bool chardev_is_open(const Chardev *c)
+{
+    return chardev_in_use(c) && !c->closed;
 }
 
 bool chardev_set_context(Chardev *c, GMainContext *ctx)

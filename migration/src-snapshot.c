@@ -274,6 +274,9 @@ bool snapshot_course(Migration *m, Error **errp)
     Snapshot *sn = g_new0(Snapshot, 1);
 
     m->snapshot = sn;
+    machine_lock();
+    ramblock_discard_inhibit(true); /* a page that is gone is not protected, and not as it was */
+    machine_unlock();
     sn->uffd = open_uffd(&sn->unpopulated, errp);
     return sn->uffd >= 0 && register_all(m, errp) && freeze(m, errp) && drain(m, errp) &&
            finish(m, errp);
@@ -286,6 +289,7 @@ void snapshot_end(Migration *m)
     if (!sn) {
         return;
     }
+    ramblock_discard_inhibit(false);
     for (unsigned i = 0; i < sn->registered; i++) {
         const RAMBlock *rb = m->ram->blocks[i].rb;
 

@@ -58,7 +58,7 @@ static void add_chardev(Chardev *c, void *opaque)
 
     info->label = g_strdup(chardev_id(c));
     info->filename = chardev_filename(c);
-    info->frontend_open = chardev_in_use(c);
+    info->frontend_open = chardev_is_open(c);
     g_ptr_array_add(opaque, info);
 }
 

@@ -365,3 +365,15 @@ bool ramblock_discard(RAMBlock *rb, uint64_t offset, uint64_t len, Error **errp)
     }
     return true;
 }
+
+static int discard_inhibited; /* atomic */
+
+void ramblock_discard_inhibit(bool on)
+{
+    __atomic_fetch_add(&discard_inhibited, on ? 1 : -1, __ATOMIC_SEQ_CST);
+}
+
+bool ramblock_discard_inhibited(void)
+{
+    return __atomic_load_n(&discard_inhibited, __ATOMIC_SEQ_CST) > 0;
+}

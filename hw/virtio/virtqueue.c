@@ -361,6 +361,7 @@ VirtQueueElement *virtqueue_pop(VirtQueue *vq)
     vq->inuse++;
     if (vq->notification && virtio_has_feature(vq->vdev, VIRTIO_RING_F_EVENT_IDX)) {
         ring_store16(vq, avail_event_at(vq), vq->last_avail_idx);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before the next pop looks whether there is more */
     }
     return element_new(&c, head);
 }

@@ -61,6 +61,12 @@ bool chardev_attach(Chardev *c, const ChardevHandlers *h, Error **errp);
 void chardev_detach(Chardev *c, void *opaque);
 bool chardev_in_use(const Chardev *c);
 /*
+ * The user says whether somebody listens at its side, such as a program in the guest; yes until
+ * it says no.  For query-chardev alone.
+ */
+void chardev_set_open(Chardev *c, bool open);
+bool chardev_is_open(const Chardev *c); /* in use, and open */
+/*
  * Run the handlers in ctx (NULL: main thread).  Attach first.  While it is not the main
  * context, detach only from the thread of ctx or when that thread is gone, and set the
  * context back to NULL.  Refused (false) for a multiplexed chardev.

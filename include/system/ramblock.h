@@ -100,5 +100,13 @@ uint64_t ramblock_total_migratable(void);
  * next access reads zeros (or faults, with userfaultfd).  Any thread.
  */
 bool ramblock_discard(RAMBlock *rb, uint64_t offset, uint64_t len, Error **errp);
+/*
+ * While somebody has to see every page that is not there, or that changes (postcopy's
+ * destination, a background snapshot), pages that the guest does not need stay: whoever gives
+ * them back on the guest's behalf asks first.  Counted; any thread.  With the machine lock held
+ * nobody is in the middle of it.
+ */
+void ramblock_discard_inhibit(bool on);
+bool ramblock_discard_inhibited(void);
 
 #endif

@@ -31,6 +31,10 @@ static const char *const phase_names[] = {
 void postcopy_set_phase(PostcopyDest *pd, PostcopyPhase phase)
 {
     trace_postcopy_phase(phase_names[phase]);
+    if (phase == POSTCOPY_LISTENING || phase == POSTCOPY_ENDED) {
+        /* In between a page that is gone would be asked for, and never come again. */
+        ramblock_discard_inhibit(phase == POSTCOPY_LISTENING);
+    }
     __atomic_store_n(&pd->phase, phase, __ATOMIC_RELEASE);
 }
 
