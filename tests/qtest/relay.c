@@ -22,6 +22,7 @@
 /* One direction of a connection.  Its thread's, but `moved`. */
 typedef struct Lane {
     uint64_t moved;    /* lock: bytes */
+    bool ended;        /* lock */
     bool done[RULES];  /* rules that have acted */
     uint64_t change;   /* so many bytes are to be changed, */
     uint64_t leave_out; /* left out; */
@@ -260,6 +261,7 @@ static void carry(Link *l, int dir)
         }
     }
     g_mutex_lock(&l->relay->lock);
+    l->lane[dir].ended = true;
     if (n > 0 && !l->over && !went_away) {
         shut(l); /* a limit or a rule */
     } else if (!(dir == RELAY_FORWARD && l->refused)) {
@@ -417,15 +419,20 @@ void relay_clear_rules(Relay *r)
 
 #define QUIET_US 50000
 
-static Link *newest(Relay *r)
+/* A migration makes its main connection first. */
+static Link *oldest_alive(Relay *r)
 {
-    Link *l;
+    Link *found = NULL;
 
     g_mutex_lock(&r->lock);
-    g_assert_cmpuint(r->links->len, >, 0);
-    l = r->links->pdata[r->links->len - 1];
+    for (guint i = 0; i < r->links->len && !found; i++) {
+        Link *l = r->links->pdata[i];
+
+        found = l->over || (l->lane[0].ended && l->lane[1].ended) ? NULL : l;
+    }
     g_mutex_unlock(&r->lock);
-    return l; /* lives as long as the relay */
+    g_assert_nonnull(found);
+    return found; /* lives as long as the relay */
 }
 
 static uint64_t moved_by(Link *l, int dir)
@@ -442,7 +449,7 @@ void relay_inject(Relay *r, RelayDirection dir, size_t amount)
 {
     g_autofree char *junk = g_malloc(amount);
     uint64_t before, now = UINT64_MAX;
-    Link *l = newest(r);
+    Link *l = oldest_alive(r);
 
     memset(junk, 0xaa, amount);
     do {

@@ -60,7 +60,10 @@ typedef struct RelayRule {
 void relay_add_rule(Relay *r, RelayRule rule);
 /* What was stalled or trickles goes on; connections are counted from 0 again. */
 void relay_clear_rules(Relay *r);
-/* Bytes of 0xaa, into the newest connection, when nothing has moved there for a moment. */
+/*
+ * Bytes of 0xaa, into the oldest connection that there is, when nothing has moved
+ * there for a moment.
+ */
 void relay_inject(Relay *r, RelayDirection dir, size_t amount);
 /* How often rules have acted. */
 unsigned relay_acted(Relay *r);
