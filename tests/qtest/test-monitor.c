@@ -25,7 +25,9 @@ static void expect_hmp(QTestState *s, const char *line, const char *want)
 /* Commands that ask and need no arguments: all that the schema has. */
 static void test_queries(void)
 {
-    QTestState *s = start();
+    QTestState *s = qtest_init("-M pc -m 16 -accel qtest -smp 2 -nodefaults -name tester "
+                               "-chardev null,id=c0 -serial chardev:c0 -device virtio-balloon-pci "
+                               "-device virtio-net-pci");
     g_autoptr(JsonNode) list = qtest_qmp(s, "query-commands", NULL);
     JsonArray *commands = json_node_get_array(list);
     unsigned n = 0;
