@@ -473,7 +473,7 @@ static void wait_held(QTestState *s, const char *point)
 {
     bool held = false;
 
-    for (unsigned i = 0; !held && i < 10000; i++) {
+    for (unsigned i = 0; !held && i < 30000; i++) {
         g_autoptr(JsonNode) node = qtest_qmp(s, "x-query-faults", NULL);
         JsonArray *list = json_node_get_array(node);
 
@@ -590,7 +590,7 @@ static char *wait_log(const char *log, const char *what)
 {
     char *text = NULL;
 
-    for (unsigned i = 0; i < 10000; i++) {
+    for (unsigned i = 0; i < 30000; i++) {
         g_free(text);
         g_assert_true(g_file_get_contents(log, &text, NULL, NULL));
         if (strstr(text, what)) {
