@@ -137,11 +137,25 @@ void chardev_legacy_flags(JsonObject *opts)
     }
 }
 
+/* Short forms of sockets; the name of the kind is that of its member. */
+static const char *const socket_kinds[] = { "unix:", "tcp:", "telnet:", "websocket:", NULL };
+
+static bool is_socket_short(const char *str)
+{
+    for (const char *const *k = socket_kinds; *k; k++) {
+        if (g_str_has_prefix(str, *k)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static JsonObject *socket_short(const char *str, Error **errp)
 {
-    bool inet = g_str_has_prefix(str, "tcp:");
-    g_autoptr(JsonObject) opts =
-        options_parse(str + (inet ? strlen("tcp:") : strlen("unix:")), "path", errp);
+    bool inet = !g_str_has_prefix(str, "unix:");
+    const char *colon = strchr(str, ':');
+    g_autofree char *kind = g_strndup(str, colon - str);
+    g_autoptr(JsonObject) opts = options_parse(colon + 1, "path", errp);
     g_autofree char *where = NULL;
 
     if (!opts || !options_take_str(opts, "path", &where, errp)) {
@@ -155,6 +169,9 @@ static JsonObject *socket_short(const char *str, Error **errp)
     if (inet) {
         if (!set_host_port(opts, where, errp)) {
             return NULL;
+        }
+        if (!g_str_equal(kind, "tcp")) {
+            json_object_set_string_member(opts, kind, "on");
         }
     } else {
         json_object_set_string_member(opts, "path", where);
@@ -180,9 +197,8 @@ static JsonObject *plain_short(const char *str, const ChardevClass **ret_class, 
                    *name == '/' ? "host serial or parallel ports" : "graphical consoles");
         return NULL;
     }
-    if (g_str_equal(name, "telnet") || g_str_equal(name, "tn3270") ||
-        g_str_equal(name, "websocket")) {
-        error_setg(errp, "'%s' is not supported: use tcp:HOST:PORT", str);
+    if (g_str_equal(name, "tn3270")) {
+        error_setg(errp, "'%s' is not supported: it is for terminals of mainframes", str);
         return NULL;
     }
     *ret_class = chardev_class_by_name(name, errp);
@@ -209,7 +225,7 @@ JsonObject *chardev_opts_from_short(const char *str, const ChardevClass **ret_cl
     JsonObject *opts;
 
     str += mux ? strlen("mon:") : 0;
-    if (g_str_has_prefix(str, "unix:") || g_str_has_prefix(str, "tcp:")) {
+    if (is_socket_short(str)) {
         *ret_class = &chardev_socket;
         opts = socket_short(str, errp);
     } else {

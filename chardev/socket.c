@@ -2,7 +2,7 @@
  * Backend "socket": unix, TCP or an inherited descriptor; server or client.
  *
  * Thread of the chardev's context, except for the short-lived thread that connects a
- * client again (it touches nothing but its Attempt).
+ * client again or shakes hands (it touches nothing but its Attempt).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,9 +15,11 @@
 #include <sys/un.h>
 
 #include "chardev/backend.h"
+#include "chardev/layer.h"
 #include "io/channel.h"
 #include "monitor/monitor.h"
 #include "monitor/yank.h"
+#include "system/tls-creds.h"
 #include "util/log.h"
 #include "util/options.h"
 #include "util/util.h"
@@ -30,6 +32,10 @@ typedef struct SocketChardev {
     char *local;        /* address as text, for query-chardev */
     char *peer;         /* of the connection, inet only; NULL: none */
     bool server, wait, nodelay;
+    LayerConfig cover;  /* const after open */
+    SocketLayer *layer; /* Chardev.lock to change; NULL: not covered, or nobody there */
+    GSource *break_source; /* with layer; woken by its thread */
+    GMainContext *break_ctx; /* context that break_source is in */
     unsigned reconnect_ms; /* 0: never */
     char *unlink_path;  /* made by us; NULL: nothing to remove */
     int listen_fd;
@@ -38,14 +44,26 @@ typedef struct SocketChardev {
     Attempt *attempt;   /* running thread, or NULL */
 } SocketChardev;
 
-/* One try to connect, in a thread: given away to it, comes back with an idle source. */
+/*
+ * One try to connect, or to shake hands, in a thread: given away to it, comes back with an idle
+ * source.
+ */
 struct Attempt {
     SocketChardev *owner; /* context thread; NULL: nobody waits any more */
     GMainContext *ctx;
-    SocketAddr *addr;
+    SocketAddr *addr;     /* NULL: fd is connected already */
+    LayerConfig cover;    /* a copy */
+    char *hostname;       /* of the peer, for TLS; NULL: none */
+    bool nodelay;
     int fd;
+    char *peer;           /* as in SocketChardev */
+    SocketLayer *layer;   /* under lock until the thread is done */
+    Error *err;           /* why it failed */
+    bool refused;         /* ... in a handshake */
     GMutex lock;          /* guards `owner` between close and the idle callback */
 };
+
+enum { LINGER_EOF_MS = 100, LINGER_CLOSE_MS = 500 };
 
 static SocketChardev *socket_of(const Chardev *c)
 {
@@ -77,71 +95,193 @@ static char *numeric_name(int fd, bool peer)
     return g_strdup_printf(ss.ss_family == AF_INET6 ? "tcp:[%s]:%s" : "tcp:%s:%s", host, port);
 }
 
-static void connected(SocketChardev *s, int fd)
-{
-    int on = 1;
+/* ---- one try ---- */
 
-    if (s->nodelay) {
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    }
-    g_free(s->peer);
-    s->peer = numeric_name(fd, true);
-    chardev_io_start(&s->base, fd, fd);
+static const char *tls_hostname(const SocketChardev *s)
+{
+    return !s->server && s->addr->type == SOCKET_INET && s->addr->host[0] ? s->addr->host : NULL;
 }
 
-static gboolean on_connection(int listen_fd, GIOCondition cond, gpointer opaque)
+/* fd: a connection (its ownership passes), or -1: connect. */
+static Attempt *attempt_new(SocketChardev *s, int fd)
 {
-    SocketChardev *s = opaque;
-    g_autoptr(Error) err = NULL;
-    int fd = socket_accept(listen_fd, &err);
+    Attempt *a = g_new0(Attempt, 1);
 
-    if (fd < 0) {
-        return G_SOURCE_CONTINUE; /* the client gave up: wait for the next */
-    }
-    chardev_source_drop(&s->listen);
-    connected(s, fd);
-    return G_SOURCE_REMOVE;
+    a->owner = s;
+    a->ctx = s->base.ctx ? g_main_context_ref(s->base.ctx) : NULL;
+    a->addr = fd < 0 ? socket_addr_copy(s->addr) : NULL;
+    a->cover = (LayerConfig){ s->cover.creds ? tls_creds_ref(s->cover.creds) : NULL,
+                              g_strdup(s->cover.authz), s->cover.codec };
+    a->hostname = g_strdup(tls_hostname(s));
+    a->nodelay = s->nodelay;
+    a->fd = fd;
+    g_mutex_init(&a->lock);
+    return a;
 }
-
-static void listen_again(SocketChardev *s)
-{
-    if (s->listen_fd >= 0 && !s->listen && !chardev_connected(&s->base)) {
-        s->listen = chardev_watch(&s->base, s->listen_fd, G_IO_IN, on_connection);
-    }
-}
-
-static void retry_later(SocketChardev *s);
 
 static void attempt_free(Attempt *a)
 {
     close_fd(&a->fd);
-    socket_addr_free(a->addr);
+    g_clear_pointer(&a->addr, socket_addr_free);
+    layer_config_clear(&a->cover);
+    if (a->layer) {
+        layer_unref(a->layer);
+    }
     if (a->ctx) {
         g_main_context_unref(a->ctx);
     }
+    g_clear_error(&a->err);
     g_mutex_clear(&a->lock);
+    g_free(a->hostname);
+    g_free(a->peer);
     g_free(a);
 }
+
+/* Handshakes over the connection.  False with a->err set. */
+static bool attempt_cover(Attempt *a)
+{
+    SocketLayer *layer = layer_new(&a->cover, a->fd, a->hostname, &a->err);
+    bool wanted;
+
+    a->fd = -1;
+    g_mutex_lock(&a->lock);
+    a->layer = layer;
+    wanted = a->owner != NULL;
+    g_mutex_unlock(&a->lock);
+    return layer && wanted && layer_handshake(layer, &a->err);
+}
+
+/* May wait; any thread.  What came of it is in a->fd or a->layer, or in a->err. */
+static void attempt_work(Attempt *a)
+{
+    int on = 1;
+
+    if (a->fd < 0) {
+        a->fd = socket_connect(a->addr, &a->err);
+        if (a->fd < 0) {
+            return;
+        }
+    }
+    if (a->nodelay) {
+        setsockopt(a->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    }
+    a->peer = numeric_name(a->fd, true);
+    if (layer_wanted(&a->cover)) {
+        a->refused = !attempt_cover(a);
+    }
+}
+
+/* Thread of the context: what the layer met. */
+static gboolean dispatch_break(GSource *src, GSourceFunc fn, gpointer opaque)
+{
+    SocketChardev *s = opaque;
+
+    g_source_set_ready_time(src, -1);
+    if (s->base.ctx == s->break_ctx) {
+        chardev_emit(&s->base, CHARDEV_BREAK);
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+/* A thread of the layer: break_source stays until that is gone. */
+static void on_break(void *opaque)
+{
+    g_source_set_ready_time(((SocketChardev *)opaque)->break_source, 0);
+}
+
+static int start_layer(SocketChardev *s, SocketLayer *layer, Error **errp)
+{
+    static GSourceFuncs funcs = { .dispatch = dispatch_break };
+    int fd;
+
+    s->break_source = g_source_new(&funcs, sizeof(GSource));
+    g_source_set_callback(s->break_source, NULL, s, NULL);
+    s->break_ctx = s->base.ctx;
+    g_source_attach(s->break_source, s->break_ctx);
+    fd = layer_start(layer, on_break, s, errp);
+    if (fd < 0) {
+        chardev_source_drop(&s->break_source);
+        return -1;
+    }
+    g_mutex_lock(&s->base.lock);
+    s->layer = layer_ref(layer);
+    g_mutex_unlock(&s->base.lock);
+    return fd;
+}
+
+/* The engine is stopped: let go of what covers the socket. */
+static void drop_layer(SocketChardev *s, int linger_ms)
+{
+    SocketLayer *layer;
+
+    g_mutex_lock(&s->base.lock);
+    layer = g_steal_pointer(&s->layer);
+    g_mutex_unlock(&s->base.lock);
+    if (layer) {
+        layer_finish(layer, linger_ms);
+        layer_unref(layer);
+        chardev_source_drop(&s->break_source);
+    }
+}
+
+/* What came of a try becomes the connection.  Thread of the context; consumes a. */
+static bool attempt_take(SocketChardev *s, Attempt *a, Error **errp)
+{
+    int fd = a->fd;
+    bool ok = !a->err;
+
+    a->fd = -1;
+    if (ok && a->layer) {
+        fd = start_layer(s, a->layer, errp);
+        ok = fd >= 0;
+    } else if (!ok) {
+        g_propagate_error(errp, g_steal_pointer(&a->err));
+    }
+    if (ok) {
+        g_free(s->peer);
+        s->peer = g_steal_pointer(&a->peer);
+        chardev_io_start(&s->base, fd, fd);
+    }
+    attempt_free(a);
+    return ok;
+}
+
+/* Wait for the outcome here. */
+static bool attempt_now(SocketChardev *s, int fd, Error **errp)
+{
+    Attempt *a = attempt_new(s, fd);
+
+    attempt_work(a);
+    return attempt_take(s, a, errp);
+}
+
+/* ---- tries that others wait for ---- */
+
+static void listen_again(SocketChardev *s);
+static void retry_later(SocketChardev *s);
 
 static gboolean attempt_done(gpointer opaque)
 {
     Attempt *a = opaque;
     SocketChardev *s;
+    g_autoptr(Error) err = NULL;
+    bool refused = a->refused;
 
     g_mutex_lock(&a->lock);
     s = a->owner;
     g_mutex_unlock(&a->lock);
-    if (s) {
-        s->attempt = NULL;
-        if (a->fd >= 0) {
-            int fd = a->fd;
-            a->fd = -1;
-            connected(s, fd);
-        } else {
-            retry_later(s);
-        }
+    if (!s) {
+        attempt_free(a);
+        return G_SOURCE_REMOVE;
     }
-    attempt_free(a);
+    s->attempt = NULL;
+    if (!attempt_take(s, a, &err)) {
+        if (refused) {
+            warn_report("character device '%s': no connection: %s", s->base.id, err->message);
+        }
+        listen_again(s);
+        retry_later(s);
+    }
     return G_SOURCE_REMOVE;
 }
 
@@ -150,27 +290,50 @@ static gpointer attempt_run(gpointer opaque)
     Attempt *a = opaque;
     g_autoptr(GSource) idle = g_idle_source_new();
 
-    a->fd = socket_connect(a->addr, NULL);
+    attempt_work(a);
     g_source_set_priority(idle, G_PRIORITY_DEFAULT);
     g_source_set_callback(idle, attempt_done, a, NULL);
     g_source_attach(idle, a->ctx);
     return NULL;
 }
 
-/* Resolving a name or connecting may take long: never in the main thread. */
+/* Resolving a name, connecting or a handshake may take long: never in the main thread. */
+static void attempt_start(SocketChardev *s, int fd)
+{
+    s->attempt = attempt_new(s, fd);
+    g_thread_unref(thread_start("chardev-connect", attempt_run, s->attempt));
+}
+
+static gboolean on_connection(int listen_fd, GIOCondition cond, gpointer opaque)
+{
+    SocketChardev *s = opaque;
+    int fd = socket_accept(listen_fd, NULL);
+
+    if (fd < 0) {
+        return G_SOURCE_CONTINUE; /* the client gave up: wait for the next */
+    }
+    chardev_source_drop(&s->listen);
+    if (layer_wanted(&s->cover)) {
+        attempt_start(s, fd);
+    } else {
+        attempt_now(s, fd, NULL);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+static void listen_again(SocketChardev *s)
+{
+    if (s->listen_fd >= 0 && !s->listen && !s->attempt && !chardev_connected(&s->base)) {
+        s->listen = chardev_watch(&s->base, s->listen_fd, G_IO_IN, on_connection);
+    }
+}
+
 static gboolean try_connect(gpointer opaque)
 {
     SocketChardev *s = opaque;
-    Attempt *a = g_new0(Attempt, 1);
 
     chardev_source_drop(&s->retry);
-    a->owner = s;
-    a->ctx = s->base.ctx ? g_main_context_ref(s->base.ctx) : NULL;
-    a->addr = socket_addr_copy(s->addr);
-    a->fd = -1;
-    g_mutex_init(&a->lock);
-    s->attempt = a;
-    g_thread_unref(thread_start("chardev-connect", attempt_run, a));
+    attempt_start(s, -1);
     return G_SOURCE_REMOVE;
 }
 
@@ -186,6 +349,7 @@ static void socket_eof(Chardev *c)
     SocketChardev *s = socket_of(c);
 
     chardev_io_stop(c);
+    drop_layer(s, LINGER_EOF_MS);
     g_clear_pointer(&s->peer, g_free);
     if (s->server) {
         listen_again(s);
@@ -194,25 +358,49 @@ static void socket_eof(Chardev *c)
     }
 }
 
-static bool refuse_unsupported(JsonObject *opts, Error **errp)
-{
-    static const char *const flags[] = { "telnet", "tn3270", "websocket", NULL };
-    bool on = false;
+/* ---- options ---- */
 
-    for (const char *const *f = flags; *f; f++) {
-        if (!options_take_bool(opts, *f, &on, errp)) {
-            return false;
-        }
-        if (on) {
-            error_setg(errp, "parameter '%s' is not supported", *f);
-            return false;
-        }
-    }
-    if (json_object_has_member(opts, "tls-creds") || json_object_has_member(opts, "tls-authz")) {
-        error_setg(errp, "TLS is not supported for character devices");
+/* telnet=, websocket=, tls-creds=, tls-authz=; addr and server are known. */
+static bool take_cover(SocketChardev *s, JsonObject *opts, Error **errp)
+{
+    bool telnet = false, websocket = false, tn3270 = false;
+    g_autofree char *creds = NULL;
+
+    if (!options_take_bool(opts, "telnet", &telnet, errp) ||
+        !options_take_bool(opts, "tn3270", &tn3270, errp) ||
+        !options_take_bool(opts, "websocket", &websocket, errp) ||
+        !options_take_str(opts, "tls-creds", &creds, errp) ||
+        !options_take_str(opts, "tls-authz", &s->cover.authz, errp)) {
         return false;
     }
-    return true;
+    if (tn3270) {
+        error_setg(errp, "parameter 'tn3270' is not supported: it is for terminals of mainframes");
+        return false;
+    }
+    if (telnet && websocket) {
+        error_setg(errp, "'telnet' and 'websocket' exclude each other");
+        return false;
+    }
+    if (websocket && !s->server) {
+        error_setg(errp, "'websocket' is for server=on");
+        return false;
+    }
+    if (s->cover.authz && (!creds || !s->server)) {
+        error_setg(errp, "'tls-authz' is for server=on with 'tls-creds'");
+        return false;
+    }
+    s->cover.codec = telnet ? &codec_telnet : websocket ? &codec_websocket : NULL;
+    if (!creds) {
+        return true;
+    }
+    s->cover.creds = tls_creds_lookup(creds, s->server, errp);
+    if (s->cover.creds && tls_creds_wants_hostname(s->cover.creds) && !s->server &&
+        !tls_hostname(s)) {
+        error_setg(errp, "a client with 'tls-creds' of X.509 needs 'host': the name in the "
+                   "server's certificate");
+        return false;
+    }
+    return s->cover.creds != NULL;
 }
 
 static bool take_inet(SocketAddr *a, JsonObject *opts, Error **errp)
@@ -281,7 +469,7 @@ static bool take_options(SocketChardev *s, JsonObject *opts, Error **errp)
     bool delay = false;
     uint64_t seconds = 0, ms = 0;
 
-    if (!refuse_unsupported(opts, errp) || !options_take_bool(opts, "server", &s->server, errp) ||
+    if (!options_take_bool(opts, "server", &s->server, errp) ||
         !options_take_bool(opts, "wait", &s->wait, errp) ||
         !options_take_bool(opts, "nodelay", &s->nodelay, errp)) {
         return false;
@@ -313,7 +501,7 @@ static bool take_options(SocketChardev *s, JsonObject *opts, Error **errp)
         s->wait = true;
     }
     s->addr = take_addr(opts, errp);
-    return s->addr != NULL;
+    return s->addr && take_cover(s, opts, errp);
 }
 
 static bool is_listening(int fd)
@@ -334,6 +522,24 @@ static int take_fd_param(SocketChardev *s, Error **errp)
         return -1;
     }
     return fd;
+}
+
+/* One that does not pass the handshake is not the one that is waited for. */
+static bool wait_for_peer(SocketChardev *s, Error **errp)
+{
+    info_report("waiting for a connection on %s", s->local);
+    for (;;) {
+        g_autoptr(Error) err = NULL;
+        int fd = socket_accept(s->listen_fd, errp);
+
+        if (fd < 0) {
+            return false;
+        }
+        if (attempt_now(s, fd, &err)) {
+            return true;
+        }
+        warn_report("character device '%s': no connection: %s", s->base.id, err->message);
+    }
 }
 
 static bool open_server(SocketChardev *s, Error **errp)
@@ -357,13 +563,8 @@ static bool open_server(SocketChardev *s, Error **errp)
         }
     }
     s->local = numeric_name(s->listen_fd, false);
-    if (s->wait) {
-        info_report("waiting for a connection on %s", s->local);
-        int fd = socket_accept(s->listen_fd, errp);
-        if (fd < 0) {
-            return false;
-        }
-        connected(s, fd);
+    if (s->wait && !wait_for_peer(s, errp)) {
+        return false;
     }
     fd_set_blocking(s->listen_fd, false);
     listen_again(s);
@@ -372,21 +573,23 @@ static bool open_server(SocketChardev *s, Error **errp)
 
 static bool open_client(SocketChardev *s, Error **errp)
 {
-    int fd;
+    int fd = -1;
 
     if (s->reconnect_ms && s->addr->type != SOCKET_FD) {
         s->local = socket_addr_to_str(s->addr);
         try_connect(s);
         return true;
     }
-    fd = s->addr->type == SOCKET_FD ? take_fd_param(s, errp)
-                                    : socket_connect(s->addr, errp);
-    if (fd < 0) {
-        return false;
+    if (s->addr->type == SOCKET_FD) {
+        fd = take_fd_param(s, errp);
+        if (fd < 0) {
+            return false;
+        }
+        s->local = numeric_name(fd, false);
+    } else {
+        s->local = socket_addr_to_str(s->addr);
     }
-    s->local = s->addr->type == SOCKET_FD ? numeric_name(fd, false) : socket_addr_to_str(s->addr);
-    connected(s, fd);
-    return true;
+    return attempt_now(s, fd, errp);
 }
 
 /* Any thread: whoever is connected is so no longer; the next may come. */
@@ -397,6 +600,9 @@ static void socket_yank(void *opaque)
     g_mutex_lock(&c->lock);
     if (c->fd_in >= 0) {
         shutdown(c->fd_in, SHUT_RDWR);
+    }
+    if (socket_of(c)->layer) {
+        layer_shutdown(socket_of(c)->layer);
     }
     g_mutex_unlock(&c->lock);
 }
@@ -426,8 +632,16 @@ static void socket_close(Chardev *c)
     if (s->attempt) {
         g_mutex_lock(&s->attempt->lock);
         s->attempt->owner = NULL;
+        if (s->attempt->layer) {
+            layer_shutdown(s->attempt->layer);
+        }
         g_mutex_unlock(&s->attempt->lock);
     }
+    if (s->layer) {
+        chardev_io_stop(c);
+        drop_layer(s, LINGER_CLOSE_MS);
+    }
+    layer_config_clear(&s->cover);
     chardev_source_drop(&s->listen);
     chardev_source_drop(&s->retry);
     if (s->unlink_path) {
@@ -448,7 +662,13 @@ static char *socket_filename(const Chardev *c)
     bool on = chardev_connected(c);
     bool inet = on && s->peer && g_str_has_prefix(s->peer, "tcp:");
 
-    return g_strdup_printf("%s%s%s%s%s", on ? "" : "disconnected:", s->local ? s->local : "fd:",
+    const char *kind = s->cover.codec == &codec_telnet ? "telnet:"
+                       : s->cover.codec == &codec_websocket ? "websocket:" : "tcp:";
+    const char *local = s->local ? s->local : "fd:";
+    bool swap = g_str_has_prefix(local, "tcp:");
+
+    return g_strdup_printf("%s%s%s%s%s%s", on ? "" : "disconnected:", swap ? kind : "",
+                           swap ? local + strlen("tcp:") : local,
                            s->server ? ",server=on" : "", inet ? " <-> " : "",
                            inet ? s->peer + strlen("tcp:") : "");
 }

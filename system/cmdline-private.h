@@ -171,6 +171,7 @@ void help_chardevs(void);
 
 /* startup.c: the phases, in the order main() calls them */
 bool startup_add_fds(const Cmdline *c, Error **errp);
+bool startup_first_objects(const Cmdline *c, Error **errp); /* keys, and who may come in */
 bool startup_chardevs(const Cmdline *c, Error **errp);
 bool startup_early_objects(const Cmdline *c, Error **errp);
 bool startup_accel(const Cmdline *c, Error **errp);

@@ -33,11 +33,12 @@ static bool prepare_process(const Cmdline *c, Error **errp)
 /* Machine lock held. */
 static bool make_machine(const Cmdline *c, Error **errp)
 {
-    if (!startup_add_fds(c, errp) || !startup_chardevs(c, errp) || !startup_accel(c, errp)) {
+    object_container("/objects"); /* there also while nobody has made one */
+    if (!startup_add_fds(c, errp) || !startup_first_objects(c, errp) ||
+        !startup_chardevs(c, errp) || !startup_accel(c, errp)) {
         return false;
     }
     migration_init();
-    object_container("/objects"); /* there also while nobody has made one */
     if (!startup_early_objects(c, errp) || !startup_machine(c, errp) ||
         !startup_devices(c, errp) ||
         !machine_done(current_machine, autostart && c->incoming->len == 0, errp)) {

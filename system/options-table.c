@@ -65,7 +65,8 @@ const CmdlineOption cmdline_table[] = {
     { "chardev", "BACKEND,id=ID[,PROP=VALUE]...", "define a character device; 'help' lists",
       opt_chardev, NULL,
       "backend:string id:string path:string host:string port:string fd:string server:boolean "
-      "wait:boolean reconnect:number nodelay:boolean append:boolean input-path:string "
+      "wait:boolean reconnect:number nodelay:boolean telnet:boolean websocket:boolean "
+      "tls-creds:string tls-authz:string append:boolean input-path:string "
       "signal:boolean mux:boolean size:size chardev:string logfile:string logappend:boolean" },
     { "serial", "CHARDEV", "serial port on unix:, tcp:, file:, pipe:, pty, stdio, mon:..., none",
       opt_serial },

@@ -139,14 +139,25 @@ bool startup_chardevs(const Cmdline *c, Error **errp)
     return default_chardevs(c, errp);
 }
 
-/* Object types that use character devices which have users: made last. */
-static bool is_late_object(const char *type)
+/* When an object is made: what it uses is there by then. */
+typedef enum ObjectPhase { OBJECT_FIRST, OBJECT_EARLY, OBJECT_LATE } ObjectPhase;
+
+static ObjectPhase object_phase(const char *type)
 {
-    return g_str_equal(type, "monitor-qmp") || g_str_equal(type, "monitor-hmp") ||
-           g_str_equal(type, "qtest");
+    /* Character devices use these. */
+    if (g_str_equal(type, "secret") || g_str_has_prefix(type, "tls-creds-") ||
+        g_str_has_prefix(type, "authz-")) {
+        return OBJECT_FIRST;
+    }
+    /* These use character devices which have users. */
+    if (g_str_equal(type, "monitor-qmp") || g_str_equal(type, "monitor-hmp") ||
+        g_str_equal(type, "qtest")) {
+        return OBJECT_LATE;
+    }
+    return OBJECT_EARLY;
 }
 
-static bool make_object(const char *arg, bool late, Error **errp)
+static bool make_object(const char *arg, ObjectPhase phase, Error **errp)
 {
     g_autoptr(JsonObject) opts = options_parse(arg, "qom-type", errp);
     g_autofree char *type = NULL;
@@ -160,7 +171,7 @@ static bool make_object(const char *arg, bool late, Error **errp)
         error_setg(errp, "parameter 'qom-type' is missing");
         return false;
     }
-    if (is_late_object(type) != late) {
+    if (object_phase(type) != phase) {
         return true;
     }
     if (!id) {
@@ -170,14 +181,24 @@ static bool make_object(const char *arg, bool late, Error **errp)
     return object_create_user(type, id, opts, errp) != NULL;
 }
 
+static bool make_first_object(const char *arg, Error **errp)
+{
+    return make_object(arg, OBJECT_FIRST, errp);
+}
+
 static bool make_early_object(const char *arg, Error **errp)
 {
-    return make_object(arg, false, errp);
+    return make_object(arg, OBJECT_EARLY, errp);
 }
 
 static bool make_late_object(const char *arg, Error **errp)
 {
-    return make_object(arg, true, errp);
+    return make_object(arg, OBJECT_LATE, errp);
+}
+
+bool startup_first_objects(const Cmdline *c, Error **errp)
+{
+    return for_each(c->objects, "object", make_first_object, errp);
 }
 
 bool startup_early_objects(const Cmdline *c, Error **errp)

@@ -123,8 +123,6 @@ static void test_bad_options(void)
     bad("file,id=x,path=/nonexistent/y", "/nonexistent/y");
     bad("socket,id=x", "one of path");
     bad("socket,id=x,path=/a,port=1", "one of path");
-    bad("socket,id=x,path=/a,telnet=on", "'telnet' is not supported");
-    bad("socket,id=x,path=/a,tls-creds=t", "TLS is not supported");
     bad("socket,id=x,path=/a,server=on,reconnect=1", "clients");
     bad("socket,id=x,path=/a,server=maybe", "'on' or 'off'");
     bad("socket,id=x,fd=nosuchname,server=on", "nosuchname");
@@ -486,7 +484,7 @@ static void test_own_thread(void)
 static void test_short_forms(void)
 {
     static const char *const wrong[][2] = {
-        { "vc", "not supported" },       { "telnet:x:1", "not supported" },
+        { "vc", "not supported" },       { "tn3270:x:1", "not supported" },
         { "file", "needs a path" },      { "stdio:x", "takes nothing" },
         { "unix:", "no path" },          { "tcp:localhost", "HOST:PORT" },
         { "/dev/ttyS0", "not supported" }, { "bogus:1", "unknown" },
