@@ -1,5 +1,5 @@
 /*
- * Backend "mux": several users share one character device; Ctrl-A moves between them.
+ * Backend "mux": several users share one character device; the escape key (Ctrl-A) moves between them.
  *
  * Main thread, machine lock.  Output of every user goes to the same device; keys go to
  * the user in focus.
@@ -15,9 +15,10 @@
 
 enum {
     MAX_USERS = 4,
-    KEY_ESCAPE = 1,   /* Ctrl-A */
     PENDING_SIZE = 64,
 };
+
+static uint8_t key_escape = 1; /* Ctrl-A; constant once there is a mux */
 
 typedef struct MuxUser {
     bool used;
@@ -31,7 +32,7 @@ typedef struct MuxChardev {
     Chardev *below;   /* owned by the list of chardevs, internal or named */
     MuxUser user[MAX_USERS];
     int focus;        /* -1: no user yet */
-    bool escape;      /* the last key was Ctrl-A */
+    bool escape;      /* the last key was the escape key */
 } MuxChardev;
 
 static MuxChardev *mux_of(const Chardev *c)
@@ -93,12 +94,35 @@ static void deliver(MuxUser *u)
     }
 }
 
-/* A key after Ctrl-A.  True: it belongs to the user. */
+void chardev_set_escape(uint8_t key)
+{
+    key_escape = key;
+}
+
+static void help(MuxChardev *m)
+{
+    char key[8];
+    g_autofree char *text = NULL;
+
+    if (key_escape < 0x20) {
+        g_snprintf(key, sizeof(key), "C-%c", g_ascii_tolower(key_escape + '@'));
+    } else {
+        g_snprintf(key, sizeof(key), g_ascii_isprint(key_escape) ? "%c" : "%#x", key_escape);
+    }
+    text = g_strdup_printf("\r\n%s h    this help\r\n%s x    leave the emulator\r\n"
+                           "%s b    send a break (magic sysrq)\r\n"
+                           "%s c    go to the next user (console, monitor)\r\n"
+                           "%s %s  send %s\r\n", key, key, key, key, key, key, key);
+    say(m, text);
+}
+
+/* A key after the escape key.  True: it belongs to the user. */
 static bool escape_key(MuxChardev *m, uint8_t key)
 {
-    switch (key) {
-    case KEY_ESCAPE:
+    if (key == key_escape) {
         return true;
+    }
+    switch (key) {
     case 'c':
         next_focus(m);
         return false;
@@ -113,9 +137,7 @@ static bool escape_key(MuxChardev *m, uint8_t key)
         return false;
     case 'h':
     case '?':
-        say(m, "\r\nC-a h    this help\r\nC-a x    leave the emulator\r\n"
-               "C-a b    send a break (magic sysrq)\r\n"
-               "C-a c    go to the next user (console, monitor)\r\nC-a C-a  send C-a\r\n");
+        help(m);
         return false;
     default:
         return false;
@@ -140,7 +162,7 @@ static void mux_read(void *opaque, const uint8_t *buf, size_t len)
             if (!escape_key(m, buf[i])) {
                 continue;
             }
-        } else if (buf[i] == KEY_ESCAPE) {
+        } else if (buf[i] == key_escape) {
             m->escape = true;
             continue;
         }

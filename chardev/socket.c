@@ -260,16 +260,35 @@ static bool attempt_now(SocketChardev *s, int fd, Error **errp)
 static void listen_again(SocketChardev *s);
 static void retry_later(SocketChardev *s);
 
-static gboolean attempt_done(gpointer opaque)
+static void attempt_call_done(Attempt *a);
+
+/* Whose the chardev is now.  NULL: nobody's; or another thread's, which was called. */
+static SocketChardev *attempt_owner(Attempt *a, bool *ret_passed_on)
 {
-    Attempt *a = opaque;
     SocketChardev *s;
-    g_autoptr(Error) err = NULL;
-    bool refused = a->refused;
 
     g_mutex_lock(&a->lock);
     s = a->owner;
+    *ret_passed_on = s && s->base.ctx != a->ctx;
+    if (*ret_passed_on) {
+        g_clear_pointer(&a->ctx, g_main_context_unref);
+        a->ctx = s->base.ctx ? g_main_context_ref(s->base.ctx) : NULL;
+        attempt_call_done(a);
+    }
     g_mutex_unlock(&a->lock);
+    return *ret_passed_on ? NULL : s;
+}
+
+static gboolean attempt_done(gpointer opaque)
+{
+    Attempt *a = opaque;
+    bool passed_on, refused = a->refused;
+    SocketChardev *s = attempt_owner(a, &passed_on);
+    g_autoptr(Error) err = NULL;
+
+    if (passed_on) {
+        return G_SOURCE_REMOVE;
+    }
     if (!s) {
         attempt_free(a);
         return G_SOURCE_REMOVE;
@@ -285,15 +304,19 @@ static gboolean attempt_done(gpointer opaque)
     return G_SOURCE_REMOVE;
 }
 
-static gpointer attempt_run(gpointer opaque)
+static void attempt_call_done(Attempt *a)
 {
-    Attempt *a = opaque;
     g_autoptr(GSource) idle = g_idle_source_new();
 
-    attempt_work(a);
     g_source_set_priority(idle, G_PRIORITY_DEFAULT);
     g_source_set_callback(idle, attempt_done, a, NULL);
     g_source_attach(idle, a->ctx);
+}
+
+static gpointer attempt_run(gpointer opaque)
+{
+    attempt_work(opaque);
+    attempt_call_done(opaque);
     return NULL;
 }
 

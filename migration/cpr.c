@@ -18,6 +18,7 @@
 
 #include "cpr-state.h"
 #include "migration/migration.h"
+#include "system/async-teardown.h"
 #include "system/kept-fds.h"
 #include "system/machine-lock.h"
 #include "system/ramblock.h"
@@ -171,6 +172,8 @@ bool cpr_exec(Migration *m, Error **errp)
         return false;
     }
     trace_cpr_exec(command[0]);
+    bool teardown = async_teardown_stop(); /* it would keep the memory of this program */
+
     /* Nobody forks meanwhile: what children would inherit is fixed. */
     MACHINE_LOCK_GUARD();
     keep_open(fds, state, true);
@@ -183,6 +186,12 @@ bool cpr_exec(Migration *m, Error **errp)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     g_unsetenv(STATE_VARIABLE);
     keep_open(fds, state, false);
+    if (teardown) {
+        g_autoptr(Error) err = NULL;
+        if (!async_teardown_start(&err)) {
+            warn_report("%s", err->message);
+        }
+    }
     return false;
 }
 

@@ -18,6 +18,7 @@ typedef struct HmpMonitor {
 } HmpMonitor;
 
 static GPtrArray *monitors; /* of HmpMonitor */
+static HmpMonitor *running; /* whose line is run, NULL: none */
 
 /* Text to the terminal, LF as CR LF. */
 static void put_text(HmpMonitor *m, const char *text)
@@ -57,7 +58,9 @@ static void rl_line(void *opaque, const char *line)
 {
     HmpMonitor *m = opaque;
 
+    running = m;
     hmp_run_line(&m->session, line);
+    running = NULL;
     flush_session(&m->session);
     prompt(m);
 }
@@ -139,16 +142,48 @@ Monitor *monitor_new_hmp(Chardev *c, bool readline, Error **errp)
     return &m->base;
 }
 
+bool hmp_monitor_can_be_freed(const Monitor *base, Error **errp)
+{
+    const HmpMonitor *m = container_of(base, HmpMonitor, base);
+
+    if (m == running || m->session.suspended) {
+        error_setg(errp, "a monitor cannot be deleted while it runs a command");
+        return false;
+    }
+    return true;
+}
+
+void hmp_monitor_free(Monitor *base)
+{
+    HmpMonitor *m = container_of(base, HmpMonitor, base);
+
+    g_ptr_array_remove(monitors, m);
+    chardev_detach(base->chr, m);
+    readline_free(m->rl);
+    g_string_free(m->session.out, TRUE);
+    g_free(m);
+}
+
 void hmp_monitors_cleanup(void)
 {
-    for (guint i = 0; monitors && i < monitors->len; i++) {
-        HmpMonitor *m = g_ptr_array_index(monitors, i);
-        chardev_detach(m->base.chr, m);
-        readline_free(m->rl);
-        g_string_free(m->session.out, TRUE);
-        g_free(m);
+    while (monitors && monitors->len) {
+        hmp_monitor_free(g_ptr_array_index(monitors, 0));
     }
     g_clear_pointer(&monitors, g_ptr_array_unref);
+}
+
+bool monitor_can_be_freed(const Monitor *m, Error **errp)
+{
+    return m->qmp ? qmp_monitor_can_be_freed(m, errp) : hmp_monitor_can_be_freed(m, errp);
+}
+
+void monitor_free(Monitor *m)
+{
+    if (m->qmp) {
+        qmp_monitor_free(m);
+    } else {
+        hmp_monitor_free(m);
+    }
 }
 
 void monitor_cleanup_all(void)

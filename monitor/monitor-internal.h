@@ -50,8 +50,13 @@ void monitor_fd_received(int fd);
 /* No client is connected any more: descriptors that nobody took are closed. */
 void monitor_fds_disconnected(void);
 
-/* qmp.c, hmp-monitor.c; main thread, at exit */
+/* qmp.c, hmp-monitor.c; main thread */
 
+bool qmp_monitor_can_be_freed(const Monitor *m, Error **errp);
+bool hmp_monitor_can_be_freed(const Monitor *m, Error **errp);
+void qmp_monitor_free(Monitor *m);
+void hmp_monitor_free(Monitor *m);
+/* At exit. */
 void qmp_monitors_cleanup(void);
 void hmp_monitors_cleanup(void);
 

@@ -16,6 +16,7 @@
 
 #include "monitor/monitor-internal.h"
 #include "qapi/json.h"
+#include "system/machine-lock.h"
 #include "system/runstate.h"
 #include "trace/monitor.h"
 #include "util/util.h"
@@ -26,6 +27,7 @@ enum { QUEUE_MAX_OOB = 8, QUEUE_MAX = 1, READ_CHUNK = 4096 };
 /* Key: (c) fixed at creation, (r) reading thread only, (l) under lock, (m) main thread. */
 typedef struct QmpMonitor {
     Monitor base;          /* (c) */
+    gint ref;              /* atomic: calls on their way to another thread have one */
     bool pretty;           /* (c) */
     bool io_thread;        /* (c) handlers run in the monitor I/O thread */
     bool starting;         /* (r) it is not known yet which thread reads */
@@ -36,6 +38,9 @@ typedef struct QmpMonitor {
     GQueue fds;            /* (l) received, not yet handed to the main thread */
     unsigned connection;   /* (l) counts connections: replies to a lost one are dropped */
     bool open;             /* (l) */
+    bool dead;             /* (l) detached: nothing is read or run any more */
+    void (*closed)(void *opaque); /* (m) a client has gone; NULL: nobody asks */
+    void *closed_opaque;   /* (m) */
 } QmpMonitor;
 
 typedef struct Request {
@@ -43,6 +48,8 @@ typedef struct Request {
     Error *err;
     unsigned connection;
 } Request;
+
+static QmpMonitor *dispatching; /* whose request the main thread runs; machine lock */
 
 static GMutex monitors_lock;
 static GPtrArray *monitors; /* of QmpMonitor; monitors_lock */
@@ -57,6 +64,33 @@ static void request_free(Request *r)
     qapi_node_free(r->node);
     g_clear_error(&r->err);
     g_free(r);
+}
+
+static QmpMonitor *qmp_ref(QmpMonitor *m)
+{
+    g_atomic_int_inc(&m->ref);
+    return m;
+}
+
+static void qmp_unref(void *opaque)
+{
+    QmpMonitor *m = opaque;
+
+    if (g_atomic_int_dec_and_test(&m->ref)) {
+        json_splitter_clear(&m->splitter);
+        g_mutex_clear(&m->lock);
+        g_free(m);
+    }
+}
+
+static bool is_dead(QmpMonitor *m)
+{
+    bool dead;
+
+    g_mutex_lock(&m->lock);
+    dead = m->dead;
+    g_mutex_unlock(&m->lock);
+    return dead;
 }
 
 /* Write one object and CR LF.  lock held, which keeps lines whole and in order. */
@@ -78,16 +112,19 @@ static gboolean accept_input(gpointer opaque)
 {
     QmpMonitor *m = opaque;
 
-    chardev_accept_input(m->base.chr);
+    if (!is_dead(m)) {
+        chardev_accept_input(m->base.chr);
+    }
     return G_SOURCE_REMOVE;
 }
 
-static void let_read(QmpMonitor *m)
+/* Call fn in the reading thread; its source holds a reference. */
+static void call_reader(QmpMonitor *m, GSourceFunc fn)
 {
     if (m->io_thread) {
-        g_main_context_invoke(io_context, accept_input, m);
+        g_main_context_invoke_full(io_context, G_PRIORITY_DEFAULT, fn, qmp_ref(m), qmp_unref);
     } else {
-        accept_input(m);
+        fn(m);
     }
 }
 
@@ -128,12 +165,15 @@ static void run_next(void *opaque)
     }
     g_mutex_unlock(&m->lock);
     if (r) {
+        dispatching = m;
         dispatch(m, r);
+        dispatching = NULL;
         request_free(r);
     }
     if (was_full) {
-        let_read(m);
+        call_reader(m, accept_input);
     }
+    qmp_unref(m);
 }
 
 /* Reading thread: the splitter has a whole value or garbage. */
@@ -157,7 +197,7 @@ static void got_value(void *opaque, JsonNode *node, Error *err)
         dispatch(m, r);
         request_free(r);
     } else {
-        main_loop_call(run_next, m);
+        main_loop_call(run_next, qmp_ref(m));
     }
 }
 
@@ -220,9 +260,15 @@ static bool any_open(void)
 /* Main thread, after a connection was lost. */
 static void after_close(void *opaque)
 {
+    QmpMonitor *m = opaque;
+
     if (!any_open()) {
         monitor_fds_disconnected();
     }
+    if (m->closed && !is_dead(m)) {
+        m->closed(m->closed_opaque);
+    }
+    qmp_unref(m);
 }
 
 static void connection_opened(QmpMonitor *m)
@@ -251,7 +297,7 @@ static void qmp_event(void *opaque, ChardevEvent event)
         m->open = false;
         drop_connection_locked(m);
         g_mutex_unlock(&m->lock);
-        main_loop_call(after_close, NULL);
+        main_loop_call(after_close, qmp_ref(m));
     }
 }
 
@@ -292,6 +338,9 @@ static gboolean start_reading(gpointer opaque)
 {
     QmpMonitor *m = opaque;
 
+    if (is_dead(m)) {
+        return G_SOURCE_REMOVE;
+    }
     m->starting = false;
     if (chardev_connected(m->base.chr)) {
         connection_opened(m);
@@ -306,14 +355,13 @@ Monitor *monitor_new_qmp(Chardev *c, bool pretty, Error **errp)
     ChardevHandlers h = { qmp_can_read, qmp_read, qmp_event, m };
 
     m->base = (Monitor){ .chr = c, .qmp = true };
+    m->ref = 1;
     m->pretty = pretty;
     m->starting = true;
     g_mutex_init(&m->lock);
     json_splitter_init(&m->splitter, got_value, m);
     if (!chardev_attach(c, &h, errp)) {
-        json_splitter_clear(&m->splitter);
-        g_mutex_clear(&m->lock);
-        g_free(m);
+        qmp_unref(m);
         return NULL;
     }
     qmp_event_set_sink(send_event);
@@ -325,39 +373,90 @@ Monitor *monitor_new_qmp(Chardev *c, bool pretty, Error **errp)
     }
     g_ptr_array_add(monitors, m);
     g_mutex_unlock(&monitors_lock);
-    if (m->io_thread) {
-        g_main_context_invoke(io_context, start_reading, m);
-    } else {
-        start_reading(m);
-    }
+    call_reader(m, start_reading);
     return &m->base;
 }
 
-static void qmp_monitor_free(QmpMonitor *m)
+void monitor_set_closed_handler(Monitor *base, void (*fn)(void *opaque), void *opaque)
 {
-    chardev_set_context(m->base.chr, NULL);
+    QmpMonitor *m = container_of(base, QmpMonitor, base);
+
+    g_assert(base->qmp);
+    m->closed = fn;
+    m->closed_opaque = opaque;
+}
+
+bool qmp_monitor_can_be_freed(const Monitor *base, Error **errp)
+{
+    if (dispatching && base == &dispatching->base) {
+        error_setg(errp, "a monitor cannot delete itself; with close-action=delete it goes with "
+                   "its client");
+        return false;
+    }
+    return true;
+}
+
+/* Reading thread, or that thread is gone: nothing of m is called any more. */
+static void detach(QmpMonitor *m)
+{
     chardev_detach(m->base.chr, m);
+    chardev_set_context(m->base.chr, NULL);
+    g_mutex_lock(&m->lock);
+    m->dead = true;
+    m->open = false;
     drop_connection_locked(m);
-    json_splitter_clear(&m->splitter);
-    g_mutex_clear(&m->lock);
-    g_free(m);
+    g_mutex_unlock(&m->lock);
+}
+
+/* Detaching in the reading thread while the main thread waits. */
+typedef struct Detach {
+    QmpMonitor *m;
+    GCond done_cond;
+    bool done; /* machine lock */
+} Detach;
+
+static gboolean detach_in_reader(gpointer opaque)
+{
+    Detach *d = opaque;
+
+    detach(d->m);
+    MACHINE_LOCK_GUARD();
+    d->done = true;
+    g_cond_signal(&d->done_cond);
+    return G_SOURCE_REMOVE;
+}
+
+void qmp_monitor_free(Monitor *base)
+{
+    QmpMonitor *m = container_of(base, QmpMonitor, base);
+    Detach d = { .m = m };
+
+    g_mutex_lock(&monitors_lock);
+    g_ptr_array_remove(monitors, m);
+    g_mutex_unlock(&monitors_lock);
+    if (m->io_thread && io_thread) {
+        g_cond_init(&d.done_cond);
+        g_main_context_invoke(io_context, detach_in_reader, &d);
+        while (!d.done) {
+            machine_lock_wait(&d.done_cond);
+        }
+        g_cond_clear(&d.done_cond);
+    } else {
+        detach(m);
+    }
+    qmp_unref(m);
 }
 
 void qmp_monitors_cleanup(void)
 {
-    GPtrArray *old;
-
     if (io_thread) {
         g_main_loop_quit(io_loop);
         g_thread_join(g_steal_pointer(&io_thread));
     }
-    g_mutex_lock(&monitors_lock);
-    old = g_steal_pointer(&monitors);
-    g_mutex_unlock(&monitors_lock);
-    for (guint i = 0; old && i < old->len; i++) {
-        qmp_monitor_free(g_ptr_array_index(old, i));
+    while (monitors && monitors->len) {
+        qmp_monitor_free(g_ptr_array_index(monitors, 0));
     }
-    g_clear_pointer(&old, g_ptr_array_unref);
+    g_clear_pointer(&monitors, g_ptr_array_unref);
     g_clear_pointer(&io_loop, g_main_loop_unref);
     g_clear_pointer(&io_context, g_main_context_unref);
 }

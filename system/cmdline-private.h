@@ -47,7 +47,7 @@ struct Cmdline {
     bool mem_lock;
     char *rtc_base, *rtc_clock;
     /* process */
-    bool daemonize, exit_with_parent;
+    bool daemonize, exit_with_parent, async_teardown;
     char *pidfile, *chroot_dir, *user, *log_path, *process_name;
     int log_items;
     JsonObject *sandbox;        /* NULL: off */
@@ -113,6 +113,7 @@ CMDLINE_HANDLER(opt_qtest);
 CMDLINE_HANDLER(opt_qtest_log);
 CMDLINE_HANDLER(opt_nodefaults);
 CMDLINE_HANDLER(opt_nographic);
+CMDLINE_HANDLER(opt_echr);
 CMDLINE_HANDLER(opt_display);
 CMDLINE_HANDLER(opt_vga);
 CMDLINE_HANDLER(opt_audio);
@@ -146,6 +147,7 @@ CMDLINE_HANDLER(opt_trace);
 CMDLINE_HANDLER(opt_fault);
 CMDLINE_HANDLER(opt_sandbox);
 CMDLINE_HANDLER(opt_run_with);
+CMDLINE_HANDLER(opt_async_teardown);
 CMDLINE_HANDLER(opt_runas);
 CMDLINE_HANDLER(opt_chroot);
 CMDLINE_HANDLER(opt_add_fd);

@@ -218,19 +218,20 @@ bool opt_sandbox(Cmdline *c, const char *arg, Error **errp)
 bool opt_run_with(Cmdline *c, const char *arg, Error **errp)
 {
     g_autoptr(JsonObject) opts = options_parse(arg, NULL, errp);
-    bool teardown = false;
 
     if (!opts || !options_take_bool(opts, "exit-with-parent", &c->exit_with_parent, errp) ||
-        !options_take_bool(opts, "async-teardown", &teardown, errp) ||
+        !options_take_bool(opts, "async-teardown", &c->async_teardown, errp) ||
         !options_take_str(opts, "chroot", &c->chroot_dir, errp) ||
         !options_take_str(opts, "user", &c->user, errp) ||
         !options_finish(opts, "run-with", errp)) {
         return false;
     }
-    if (teardown) {
-        error_setg(errp, "async-teardown=on is not supported: memory is freed at exit");
-        return false;
-    }
+    return true;
+}
+
+bool opt_async_teardown(Cmdline *c, const char *arg, Error **errp)
+{
+    c->async_teardown = true;
     return true;
 }
 

@@ -392,6 +392,18 @@ bool opt_nographic(Cmdline *c, const char *arg, Error **errp)
     return true;
 }
 
+bool opt_echr(Cmdline *c, const char *arg, Error **errp)
+{
+    uint64_t code;
+
+    if (!parse_u64(arg, &code) || code > 0x7f) {
+        error_setg(errp, "'%s' is not the code of a key (0 to 0x7f)", arg);
+        return false;
+    }
+    chardev_set_escape((uint8_t)code);
+    return true;
+}
+
 /* Options of hardware that Ferry has none of: only the word for "none" is right. */
 static bool only(const char *what, const char *arg, Error **errp)
 {

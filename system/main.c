@@ -9,6 +9,7 @@
 #include "monitor/monitor.h"
 #include "net/net.h"
 #include "qom/object.h"
+#include "system/async-teardown.h"
 #include "system/cmdline-private.h"
 #include "system/cpus.h"
 #include "system/dump.h"
@@ -26,6 +27,7 @@ static bool prepare_process(const Cmdline *c, Error **errp)
     return cmdline_apply_logging(c, errp) && (!c->daemonize || process_daemonize(errp)) &&
            (!c->exit_with_parent || process_exit_with_parent(errp)) &&
            (!c->pidfile || process_pidfile_lock(c->pidfile, errp)) &&
+           (!c->async_teardown || async_teardown_start(errp)) &&
            migration_take_kept(c->incoming, errp) && /* may wait: SIGTERM still ends it */
            process_catch_signals(errp);
 }

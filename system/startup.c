@@ -260,18 +260,38 @@ bool startup_accel(const Cmdline *c, Error **errp)
     return false;
 }
 
-static bool add_monitor(const MonitorOption *m, unsigned nr, Error **errp)
+/* What an option for a monitor stands for: an object on a character device. */
+static bool make_monitor(bool qmp, const char *id, Chardev *chr, bool pretty, Error **errp)
 {
-    g_autofree char *id = g_strdup_printf("compat_monitor%u", nr);
+    g_autoptr(JsonObject) props = json_object_new();
+
+    json_object_set_string_member(props, "chardev", chardev_id(chr));
+    if (pretty) {
+        json_object_set_boolean_member(props, "pretty", TRUE);
+    }
+    return object_create_user(qmp ? "monitor-qmp" : "monitor-hmp", id, props, errp) != NULL;
+}
+
+/* Numbers of the ids that such objects get. */
+typedef struct MonitorCount {
+    unsigned compat, qmp, hmp;
+} MonitorCount;
+
+static bool add_monitor(const MonitorOption *m, MonitorCount *n, Error **errp)
+{
+    g_autofree char *id = NULL;
     Chardev *chr;
 
     if (m->chardev) {
+        id = m->control ? g_strdup_printf("qmpcompat%u", n->qmp++)
+                        : g_strdup_printf("hmpcompat%u", n->hmp++);
         chr = chardev_by_id(m->chardev);
         if (!chr) {
             error_setg(errp, "-mon: there is no character device '%s'", m->chardev);
             return false;
         }
     } else {
+        id = g_strdup_printf("compat_monitor%u", n->compat++);
         chr = chardev_new_from_short(id, m->short_form, errp);
         if (!chr) {
             g_autofree char *prefix = g_strdup_printf("-%s %s: ", m->control ? "qmp" : "monitor",
@@ -280,33 +300,42 @@ static bool add_monitor(const MonitorOption *m, unsigned nr, Error **errp)
             return false;
         }
     }
-    return m->control ? monitor_new_qmp(chr, m->pretty, errp) != NULL
-                      : monitor_new_hmp(chr, true, errp) != NULL;
+    return make_monitor(m->control, id, chr, m->pretty, errp);
+}
+
+/* "mon:": the monitor shares the port; the port has the keys first. */
+static bool add_shared_monitors(const Cmdline *c, MonitorCount *n, Error **errp)
+{
+    for (guint i = 0; i < MAX(c->serials->len, 1); i++) {
+        const char *arg = i < c->serials->len ? g_ptr_array_index(c->serials, i) : NULL;
+        bool by_default = !arg && c->nographic && !c->nodefaults && !c->monitor_given;
+        g_autofree char *chardev = g_strdup_printf("serial%u", i);
+        g_autofree char *id = NULL;
+        if ((arg && chardev_short_has_monitor(arg)) || by_default) {
+            id = g_strdup_printf("hmpcompat%u", n->hmp++);
+            if (!make_monitor(false, id, chardev_by_id(chardev), false, errp)) {
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
 bool startup_monitors(const Cmdline *c, Error **errp)
 {
-    unsigned compat = 0;
+    MonitorCount n = { 0 };
 
-    /* "mon:": the monitor shares the port; the port has the keys first. */
-    for (guint i = 0; i < MAX(c->serials->len, 1); i++) {
-        const char *arg = i < c->serials->len ? g_ptr_array_index(c->serials, i) : NULL;
-        bool by_default = !arg && c->nographic && !c->nodefaults && !c->monitor_given;
-        g_autofree char *id = g_strdup_printf("serial%u", i);
-        if (((arg && chardev_short_has_monitor(arg)) || by_default) &&
-            !monitor_new_hmp(chardev_by_id(id), true, errp)) {
-            return false;
-        }
+    if (!add_shared_monitors(c, &n, errp)) {
+        return false;
     }
     if (c->serials->len && !c->monitor_given && c->nographic && !c->nodefaults) {
-        compat++;
-        if (!monitor_new_hmp(chardev_by_id("compat_monitor0"), true, errp)) {
+        g_autofree char *id = g_strdup_printf("compat_monitor%u", n.compat++);
+        if (!make_monitor(false, id, chardev_by_id("compat_monitor0"), false, errp)) {
             return false;
         }
     }
     for (guint i = 0; i < c->monitors->len; i++) {
-        const MonitorOption *m = g_ptr_array_index(c->monitors, i);
-        if (!add_monitor(m, m->short_form ? compat++ : 0, errp)) {
+        if (!add_monitor(g_ptr_array_index(c->monitors, i), &n, errp)) {
             return false;
         }
     }

@@ -89,6 +89,8 @@ void chardev_send_break(Chardev *c);
 /* ringbuf only (`ringbuf-read`, `ringbuf-write`): false with errp for other backends. */
 GBytes *chardev_ringbuf_read(Chardev *c, size_t max, Error **errp);
 bool chardev_ringbuf_write(Chardev *c, const void *buf, size_t len, Error **errp);
+/* Key that speaks to a mux instead of its user (default 1: Ctrl-A).  Before there is one. */
+void chardev_set_escape(uint8_t key);
 /* From now on the backend "stdio" is refused, for this reason (a constant). */
 void chardev_forbid_stdio(const char *why);
 void chardev_foreach(void (*fn)(Chardev *c, void *opaque), void *opaque);

@@ -17,6 +17,18 @@ typedef struct Monitor Monitor;
 /* Attach a monitor to a chardev; machine lock held. */
 Monitor *monitor_new_qmp(Chardev *c, bool pretty, Error **errp);
 Monitor *monitor_new_hmp(Chardev *c, bool readline, Error **errp);
+/*
+ * May it go now?  False with errp set while it runs the command that asks for this.
+ * Machine lock.
+ */
+bool monitor_can_be_freed(const Monitor *m, Error **errp);
+/*
+ * Detach it from its chardev, which stays.  Main thread; the machine lock is let go while the
+ * thread that reads the chardev is waited for.
+ */
+void monitor_free(Monitor *m);
+/* Call fn in the main thread whenever a client has gone.  QMP only; machine lock. */
+void monitor_set_closed_handler(Monitor *m, void (*fn)(void *opaque), void *opaque);
 void monitor_cleanup_all(void); /* flush and close, at exit */
 
 /*

@@ -105,7 +105,6 @@ static void test_bad_values(void)
     refused("-action watchdog=reset", "there is no watchdog");
     refused("-watchdog-action reset", "there is no watchdog");
     refused("-run-with colour=red", "colour");
-    refused("-run-with async-teardown=on", "async-teardown");
     refused("-run-with user=nosuchuser -M none -accel qtest", "no user 'nosuchuser'");
     refused("-sandbox on,spawn=perhaps", "allow, deny");
     refused("-sandbox maybe", "'on' or 'off'");
@@ -113,6 +112,8 @@ static void test_bad_values(void)
     refused("-d nosuch", "no log item 'nosuch'");
     refused("-trace nosuch_event", "nosuch_event");
     refused("-D /nonexistent/log", "/nonexistent/log");
+    refused("-echr x", "not the code of a key");
+    refused("-echr 200", "not the code of a key");
     refused("-global nonsense", "DRIVER.PROPERTY=VALUE");
     refused("-M none -accel qtest -global migration.nosuch=1", "nosuch");
     refused("-M none -accel qtest -global isa-serial.nosuch=1", "'isa-serial.nosuch' not found");
@@ -347,22 +348,66 @@ static void test_nographic(void)
     g_autofree char *out = NULL;
     g_autoptr(GError) err = NULL;
     g_autofree char *command = g_strdup_printf(
-        "sh -c \"printf '\\001cquit\\n' | timeout 20 %s -M none -accel qtest -nographic\"",
+        "sh -c \"printf '\\001h\\001cquit\\n' | timeout 20 %s -M none -accel qtest -nographic\"",
         qtest_binary());
+    g_autofree char *other_key = g_strdup_printf(
+        "sh -c \"printf '\\001c\\024h\\024x' | timeout 20 %s -M none -accel qtest -nographic "
+        "-echr 0x14\"", qtest_binary());
     int status;
 
     g_assert_true(g_spawn_command_line_sync(command, &out, NULL, &status, &err));
     g_assert_cmpint(status, ==, 0);
     g_assert_nonnull(strstr(out, "(qemu)"));
+    g_assert_nonnull(strstr(out, "C-a x    leave the emulator"));
+    g_clear_pointer(&out, g_free);
+    g_assert_true(g_spawn_command_line_sync(other_key, &out, NULL, &status, &err));
+    g_assert_cmpint(status, ==, 0);
+    g_assert_nonnull(strstr(out, "C-t x    leave the emulator"));
+    g_assert_nonnull(strstr(out, "terminated"));
+    g_assert_nonnull(strstr(out, "\x1b[Kc")); /* C-a is a key like any other */
 }
 
-static void test_monitor_object(void)
+/* Is there a process called name with this parent? */
+static bool have_child(pid_t parent, const char *name)
 {
-    QTestState *s = qtest_init("-M none -chardev ringbuf,id=r -object monitor-hmp,id=h,chardev=r");
+    g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/children", (int)parent, (int)parent);
+    g_autofree char *text = NULL;
+    g_auto(GStrv) pids = NULL;
 
-    g_autofree char *e = qtest_qmp_error(s, "object-del", "{'id':'h'}");
-    g_assert_nonnull(strstr(e, "monitor"));
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    pids = g_strsplit(g_strchomp(text), " ", -1);
+    for (char **p = pids; *p; p++) {
+        g_autofree char *comm_path = g_strdup_printf("/proc/%s/comm", *p);
+        g_autofree char *comm = NULL;
+        if (**p && g_file_get_contents(comm_path, &comm, NULL, NULL) &&
+            g_str_equal(g_strchomp(comm), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The second process is there, has no descriptors, and goes when the first has gone. */
+static void test_async_teardown(void)
+{
+    QTestState *s = qtest_init("-M none -m 16 -run-with async-teardown=on");
+    g_autofree char *name = g_strdup_printf("cleanup/%d", (int)qtest_pid(s));
+    g_autofree char *children = g_strdup_printf("/proc/%d/task/%d/children", (int)qtest_pid(s),
+                                                (int)qtest_pid(s));
+    g_autofree char *text = NULL;
+
+    g_assert_true(have_child(qtest_pid(s), name));
+    g_assert_true(g_file_get_contents(children, &text, NULL, NULL));
+    g_autofree char *proc = g_strdup_printf("/proc/%s", g_strchomp(text));
+    g_autofree char *fds = g_build_filename(proc, "fd", NULL);
+    g_autoptr(GDir) dir = g_dir_open(fds, 0, NULL);
+    g_assert_nonnull(dir);
+    g_assert_null(g_dir_read_name(dir));
     qtest_quit(s);
+    for (int i = 0; i < 500 && g_file_test(proc, G_FILE_TEST_EXISTS); i++) {
+        g_usleep(10000);
+    }
+    g_assert_false(g_file_test(proc, G_FILE_TEST_EXISTS));
 }
 
 int main(int argc, char **argv)
@@ -379,6 +424,6 @@ int main(int argc, char **argv)
     g_test_add_func("/cmdline/sandbox", test_sandbox);
     g_test_add_func("/cmdline/log-file", test_log_file);
     g_test_add_func("/cmdline/nographic", test_nographic);
-    g_test_add_func("/cmdline/monitor-object", test_monitor_object);
+    g_test_add_func("/cmdline/async-teardown", test_async_teardown);
     return g_test_run();
 }
