@@ -31,7 +31,7 @@ static const Case cases[] = {
     { "uuid", 16, { "validate-uuid" }, "-uuid 00112233-4455-6677-8899-aabbccddeeff" },
     { "no-footers", 16, { NULL },
       "-global migration.send-section-footer=off -global migration.send-configuration=off" },
-    { "large", 512, { NULL }, "" },
+    { "1GiB", 1024, { NULL }, "" },
 };
 
 /* A port that is free now: 7.2 does not tell which one it took for port 0 in time. */
