@@ -195,13 +195,28 @@ static const IOChannelClass command_class = {
     .free = command_free,
 };
 
+typedef struct Spawn {
+    const char *const *argv;
+    posix_spawn_file_actions_t *fa;
+    posix_spawnattr_t *attr;
+    pid_t pid;
+    int err; /* 0 or an errno */
+} Spawn;
+
+static void do_spawn(void *opaque)
+{
+    Spawn *s = opaque;
+
+    s->err = posix_spawnp(&s->pid, s->argv[0], s->fa, s->attr, (char *const *)s->argv, environ);
+}
+
 /* stdin_fd, stdout_fd: -1 for /dev/null.  0 or an errno. */
 static int spawn(const char *const argv[], int stdin_fd, int stdout_fd, pid_t *ret_pid)
 {
     posix_spawn_file_actions_t fa;
     posix_spawnattr_t attr;
+    Spawn s = { .argv = argv, .fa = &fa, .attr = &attr };
     sigset_t none, dfl;
-    int err;
 
     posix_spawn_file_actions_init(&fa);
     posix_spawnattr_init(&attr);
@@ -221,10 +236,11 @@ static int spawn(const char *const argv[], int stdin_fd, int stdout_fd, pid_t *r
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &dfl);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    err = posix_spawnp(ret_pid, argv[0], &fa, &attr, (char *const *)argv, environ);
+    run_spawning(do_spawn, &s);
+    *ret_pid = s.pid;
     posix_spawn_file_actions_destroy(&fa);
     posix_spawnattr_destroy(&attr);
-    return err;
+    return s.err;
 }
 
 IOChannel *io_channel_command_new(const char *const argv[], int flags, Error **errp)

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <linux/vm_sockets.h>
@@ -252,6 +253,10 @@ static int listen_native(const struct sockaddr *sa, socklen_t len, int backlog, 
     }
     if (sa->sa_family == AF_INET6) {
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof(only6));
+    }
+    if (sa->sa_family == AF_UNIX) {
+        /* Nobody but owner and group, as umask allows; not by umask(), which is everybody's. */
+        fchmod(fd, 0770);
     }
     if (bind(fd, sa, len) < 0 || listen(fd, backlog) < 0) {
         return -1;

@@ -22,6 +22,7 @@
 #include "migration/channel-tls.h"
 #include "migration/config.h"
 #include "monitor/monitor.h"
+#include "system/sandbox.h"
 #include "trace/migration.h"
 #include "util/util.h"
 
@@ -62,6 +63,12 @@ static bool check_fd(int fd, const char *name, Error **errp)
     return true;
 }
 
+/* Main thread: before the first thing is done for this address. */
+static bool check_exec(const MigrateAddress *a, Error **errp)
+{
+    return a->transport != MIG_TRANSPORT_EXEC || sandbox_may_exec("exec", errp);
+}
+
 MigConnector *mig_connector_new(const MigrateAddress *a, Error **errp)
 {
     g_autoptr(MigConnector) c = g_new0(MigConnector, 1);
@@ -75,7 +82,7 @@ MigConnector *mig_connector_new(const MigrateAddress *a, Error **errp)
         error_setg_errno(errp, errno, "cannot make an eventfd");
         return NULL;
     }
-    if (!mig_tls_outgoing(a, &c->tls, errp)) {
+    if (!check_exec(a, errp) || !mig_tls_outgoing(a, &c->tls, errp)) {
         return NULL;
     }
     if (a->transport == MIG_TRANSPORT_SOCKET && a->socket->type == SOCKET_FD) {
@@ -348,7 +355,7 @@ MigListener *mig_listener_new(const MigrateAddress *a, MigAccepted *accepted, vo
     g_autofree char *what = migrate_address_to_str(a);
     MigListener *l;
 
-    if (!mig_tls_check_incoming(a, errp)) {
+    if (!check_exec(a, errp) || !mig_tls_check_incoming(a, errp)) {
         return NULL;
     }
     l = g_new0(MigListener, 1);

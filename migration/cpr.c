@@ -63,9 +63,7 @@ static bool check_exec(const MigConfig *config, const MigrateAddress *main_addr,
                    "becomes the other one");
         return false;
     }
-    if (sandbox_forbids_exec()) {
-        error_setg(errp, "mode 'cpr-exec': the sandbox of this program forbids to run another "
-                   "(-sandbox spawn=deny)");
+    if (!sandbox_may_exec("mode 'cpr-exec'", errp)) {
         return false;
     }
     program = g_find_program_in_path(config->cpr_exec_command[0]);
@@ -155,6 +153,35 @@ static void keep_open(const GArray *fds, int state, bool keep)
     set_cloexec(state, !keep);
 }
 
+/* Becoming another program. */
+typedef struct Become {
+    char **command;
+    const char *program; /* NULL: as command[0] says */
+    int err;             /* errno: it failed */
+} Become;
+
+static void do_become(void *opaque)
+{
+    Become *b = opaque;
+    sigset_t none, before;
+
+    /* The new program must hear signals that this thread does not. */
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, &before);
+    execv(b->program ? b->program : b->command[0], b->command);
+    b->err = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void restart_teardown(void)
+{
+    g_autoptr(Error) err = NULL;
+
+    if (!async_teardown_start(&err)) {
+        warn_report("%s", err->message);
+    }
+}
+
 bool cpr_exec(Migration *m, Error **errp)
 {
     g_autoptr(GArray) fds = memory_fds();
@@ -162,7 +189,8 @@ bool cpr_exec(Migration *m, Error **errp)
     g_autofree char *number = g_strdup_printf("%d", state);
     char **command = m->config->cpr_exec_command;
     g_autofree char *program = g_find_program_in_path(command[0]);
-    sigset_t none, before;
+    Become become = { .command = command, .program = program };
+    bool teardown;
 
     if (state < 0) {
         error_setg_errno(errp, errno, "cannot make a memfd");
@@ -172,25 +200,17 @@ bool cpr_exec(Migration *m, Error **errp)
         return false;
     }
     trace_cpr_exec(command[0]);
-    bool teardown = async_teardown_stop(); /* it would keep the memory of this program */
-
+    teardown = async_teardown_stop(); /* it would keep the memory of this program */
     /* Nobody forks meanwhile: what children would inherit is fixed. */
     MACHINE_LOCK_GUARD();
     keep_open(fds, state, true);
     g_setenv(STATE_VARIABLE, number, true);
-    /* The new program must hear signals that this thread does not. */
-    sigemptyset(&none);
-    pthread_sigmask(SIG_SETMASK, &none, &before);
-    execv(program ? program : command[0], command);
-    error_setg_errno(errp, errno, "cannot become '%s'", command[0]);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    run_spawning(do_become, &become);
+    error_setg_errno(errp, become.err, "cannot become '%s'", command[0]);
     g_unsetenv(STATE_VARIABLE);
     keep_open(fds, state, false);
     if (teardown) {
-        g_autoptr(Error) err = NULL;
-        if (!async_teardown_start(&err)) {
-            warn_report("%s", err->message);
-        }
+        restart_teardown();
     }
     return false;
 }

@@ -24,6 +24,7 @@
 #include "lifecycle.h"
 #include "mapped-ram.h"
 #include "multifd/multifd.h"
+#include "pagemap.h"
 #include "postcopy-ram/postcopy.h"
 #include "postcopy-ram/preempt.h"
 #include "ram.h"
@@ -168,6 +169,7 @@ void migration_init(void)
 {
     SaveRegistry *reg = save_registry();
 
+    pagemap_prepare();
     save_registry_add(reg, NULL, 0, &vmstate_timer, &get_root()->timer, NULL);
     save_registry_add_live(reg, WIRE_RAM_IDSTR, WIRE_RAM_VERSION, &ram_ops);
     save_registry_skip_id(reg); /* dirty-bitmap */

@@ -24,6 +24,11 @@ static int pagemap_fd(void)
     return (int)fd_plus_2 - 2;
 }
 
+void pagemap_prepare(void)
+{
+    pagemap_fd();
+}
+
 bool pagemap_read(Pagemap *pm, const RAMBlock *rb, uint64_t first, uint64_t n)
 {
     uint64_t at = (uintptr_t)rb->host / TARGET_PAGE_SIZE + first;

@@ -23,6 +23,8 @@ typedef struct Pagemap {
     uint64_t entry[PAGEMAP_PAGES];
 } Pagemap;
 
+/* Open it already now: later this thread, or this user, may not.  Any thread. */
+void pagemap_prepare(void);
 /*
  * Ask for n pages (cut to PAGEMAP_PAGES and to the block) from `first` on.  False, and pm is
  * empty, where untouched does not mean zero or the host does not say.  Any thread.

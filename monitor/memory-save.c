@@ -60,7 +60,7 @@ static bool save(CPUState *cpu, uint64_t addr, int64_t size, const char *filenam
         error_setg(errp, "Parameter 'size' expects a number of bytes");
         return false;
     }
-    fd = ferry_open(filename, O_WRONLY | O_CREAT | O_TRUNC, 0666, errp);
+    fd = ferry_open(filename, O_WRONLY | O_CREAT | O_TRUNC, 0600, errp);
     if (fd < 0) {
         return false;
     }

@@ -204,7 +204,8 @@ bool process_drop_privileges(const Cmdline *c, Error **errp); /* chroot, user */
 bool process_catch_signals(Error **errp);
 
 /* sandbox.c */
-bool sandbox_install(JsonObject *opts, Error **errp);
+bool sandbox_prepare(JsonObject *opts, Error **errp); /* before there are threads */
+bool sandbox_install(Error **errp); /* when start-up is done */
 bool sandbox_check(JsonObject *opts, Error **errp);
 
 /* qtest.c */

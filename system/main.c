@@ -29,7 +29,7 @@ static bool prepare_process(const Cmdline *c, Error **errp)
            (!c->pidfile || process_pidfile_lock(c->pidfile, errp)) &&
            (!c->async_teardown || async_teardown_start(errp)) &&
            migration_take_kept(c->incoming, errp) && /* may wait: SIGTERM still ends it */
-           process_catch_signals(errp);
+           process_catch_signals(errp) && (!c->sandbox || sandbox_prepare(c->sandbox, errp));
 }
 
 /* Machine lock held. */
@@ -59,7 +59,7 @@ static bool start(const Cmdline *c, Error **errp)
         runstate_set(RUN_STATE_INMIGRATE);
     }
     if (!make_machine(c, errp) || !process_drop_privileges(c, errp) ||
-        (c->sandbox && !sandbox_install(c->sandbox, errp)) || !startup_incoming(c, errp) ||
+        (c->sandbox && !sandbox_install(errp)) || !startup_incoming(c, errp) ||
         !process_pidfile_write(errp)) {
         return false;
     }

@@ -19,6 +19,7 @@
 #include "system/cmdline-private.h"
 #include "system/runstate.h"
 #include "util/log.h"
+#include "util/uffd.h"
 #include "util/util.h"
 
 static int started_fd = -1; /* pipe to the waiting parent (-daemonize) */
@@ -181,6 +182,16 @@ static bool find_user(const char *text, uid_t *uid, gid_t *gid, const char **nam
     return true;
 }
 
+/* Are we that user already, for good? */
+static bool is_user(uid_t uid, gid_t gid)
+{
+    uid_t r, e, s;
+    gid_t rg, eg, sg;
+
+    return getresuid(&r, &e, &s) == 0 && getresgid(&rg, &eg, &sg) == 0 && r == uid && e == uid &&
+           s == uid && rg == gid && eg == gid && sg == gid;
+}
+
 bool process_drop_privileges(const Cmdline *c, Error **errp)
 {
     const char *name = NULL;
@@ -191,12 +202,15 @@ bool process_drop_privileges(const Cmdline *c, Error **errp)
     if (c->user && !find_user(c->user, &uid, &gid, &name, errp)) {
         return false;
     }
+    if (c->user || c->chroot_dir) {
+        uffd_keep_device(); /* a postcopy may come later */
+    }
     if (c->chroot_dir && (chroot(c->chroot_dir) < 0 || chdir("/") < 0)) {
         error_setg_errno(errp, errno, "cannot change the root directory to '%s'", c->chroot_dir);
         return false;
     }
-    if (!c->user) {
-        return true;
+    if (!c->user || (uid != 0 && is_user(uid, gid))) {
+        return true; /* cpr-exec: the program before this one has done it */
     }
     if (setgid(gid) < 0 || (name ? initgroups(name, gid) : setgroups(1, &gid)) < 0 ||
         setuid(uid) < 0) {

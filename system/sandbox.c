@@ -1,26 +1,21 @@
 /*
- * -sandbox: a filter of system calls for the whole process.
+ * -sandbox: its options, and the filter of system calls of the main thread.
  *
- * Installed once, by the main thread, when start-up is done; it covers every thread.
- * A forbidden call kills the process (resource control: fails with EPERM), as whoever
- * makes one is not Ferry any more.
+ * Main thread.  The filters of all other threads, which allow less, are made before there are
+ * any (sandbox-threads.c).  This one says what is forbidden, not what is allowed: monitor
+ * commands open files and sockets, make memory and start programs.  It is installed when
+ * start-up is done, and threads that the main thread starts have it too.  A forbidden call ends
+ * the process and says which (resource control: fails with EPERM), as whoever makes one is not
+ * Ferry any more.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
-#include <sys/prctl.h>
 
 #include "system/cmdline-private.h"
+#include "system/sandbox-private.h"
 #include "system/sandbox.h"
 #include "util/util.h"
-
-typedef enum Policy { POLICY_ALLOW, POLICY_DENY, POLICY_CHILDREN } Policy;
-
-typedef struct SandboxConfig {
-    bool obsolete_allowed;
-    Policy elevate;
-    bool deny_spawn, deny_resource;
-} SandboxConfig;
 
 static bool take_policy(JsonObject *opts, const char *key, const char *const *names, int *ret,
                         Error **errp)
@@ -50,11 +45,15 @@ static bool parse(JsonObject *given, SandboxConfig *ret, Error **errp)
     return true;
 }
 
-static bool exec_forbidden; /* main thread at start-up, then constant */
+static bool exec_forbidden; /* set before there are other threads, then constant */
 
-bool sandbox_forbids_exec(void)
+bool sandbox_may_exec(const char *what, Error **errp)
 {
-    return exec_forbidden;
+    if (exec_forbidden) {
+        error_setg(errp, "%s: the sandbox of this program forbids to run another "
+                   "(-sandbox spawn=deny)", what);
+    }
+    return !exec_forbidden;
 }
 
 #if CONFIG_SECCOMP
@@ -113,10 +112,10 @@ static int forbid(scmp_filter_ctx ctx, uint32_t action, const int *calls, size_t
 static int forbid_spawning(scmp_filter_ctx ctx)
 {
     enum { CLONE_VM_BIT = 0x100, CLONE_THREAD_BIT = 0x10000 };
-    int rc = forbid(ctx, SCMP_ACT_KILL_PROCESS, spawning_calls, ARRAY_SIZE(spawning_calls));
+    int rc = forbid(ctx, SCMP_ACT_TRAP, spawning_calls, ARRAY_SIZE(spawning_calls));
 
     if (rc == 0) {
-        rc = seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), 1,
+        rc = seccomp_rule_add(ctx, SCMP_ACT_TRAP, SCMP_SYS(clone), 1,
                               SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD_BIT, 0));
     }
     if (rc == 0) {
@@ -127,13 +126,13 @@ static int forbid_spawning(scmp_filter_ctx ctx)
 
 static int build(scmp_filter_ctx ctx, const SandboxConfig *s)
 {
-    int rc = forbid(ctx, SCMP_ACT_KILL_PROCESS, always, ARRAY_SIZE(always));
+    int rc = forbid(ctx, SCMP_ACT_TRAP, always, ARRAY_SIZE(always));
 
     if (rc == 0 && !s->obsolete_allowed) {
-        rc = forbid(ctx, SCMP_ACT_KILL_PROCESS, obsolete_calls, ARRAY_SIZE(obsolete_calls));
+        rc = forbid(ctx, SCMP_ACT_TRAP, obsolete_calls, ARRAY_SIZE(obsolete_calls));
     }
     if (rc == 0 && s->elevate == POLICY_DENY) {
-        rc = forbid(ctx, SCMP_ACT_KILL_PROCESS, elevating_calls, ARRAY_SIZE(elevating_calls));
+        rc = forbid(ctx, SCMP_ACT_TRAP, elevating_calls, ARRAY_SIZE(elevating_calls));
     }
     if (rc == 0 && s->deny_spawn) {
         rc = forbid_spawning(ctx);
@@ -145,38 +144,53 @@ static int build(scmp_filter_ctx ctx, const SandboxConfig *s)
     return rc;
 }
 
-bool sandbox_install(JsonObject *opts, Error **errp)
-{
-    SandboxConfig s;
-    scmp_filter_ctx ctx;
-    int rc;
+static SandboxConfig config; /* set before there are other threads, then constant */
 
-    if (!parse(opts, &s, errp)) {
-        return false;
-    }
-    if (s.elevate != POLICY_ALLOW && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
-        error_setg_errno(errp, errno, "-sandbox: cannot give up new privileges");
-        return false;
-    }
-    ctx = seccomp_init(SCMP_ACT_ALLOW);
-    if (!ctx) {
-        error_setg(errp, "-sandbox: cannot make a filter");
-        return false;
-    }
-    rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-    if (rc == 0) {
-        rc = build(ctx, &s);
-    }
+/* The filter of the calling thread, and of those that it starts from now on. */
+static int install(void)
+{
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+    int rc = ctx ? build(ctx, &config) : -ENOMEM;
+
     if (rc == 0) {
         rc = seccomp_load(ctx);
     }
-    seccomp_release(ctx);
+    if (ctx) {
+        seccomp_release(ctx);
+    }
+    return rc;
+}
+
+static void install_in_spawner(void)
+{
+    int rc = install();
+
     if (rc < 0) {
-        error_setg_errno(errp, -rc, "-sandbox: cannot install the filter");
+        g_error("-sandbox: cannot install the filter: %s", g_strerror(-rc));
+    }
+}
+
+bool sandbox_prepare(JsonObject *opts, Error **errp)
+{
+    if (!parse(opts, &config, errp) || !sandbox_threads_prepare(&config, errp)) {
         return false;
     }
-    exec_forbidden = s.deny_spawn;
+    sandbox_watch();
+    exec_forbidden = config.deny_spawn;
+    if (!exec_forbidden) {
+        sandbox_spawner_start(install_in_spawner);
+    }
     return true;
+}
+
+bool sandbox_install(Error **errp)
+{
+    int rc = install();
+
+    if (rc < 0) {
+        error_setg_errno(errp, -rc, "-sandbox: cannot install the filter");
+    }
+    return rc == 0;
 }
 
 bool sandbox_check(JsonObject *opts, Error **errp)
@@ -188,10 +202,15 @@ bool sandbox_check(JsonObject *opts, Error **errp)
 
 #else
 
-bool sandbox_install(JsonObject *opts, Error **errp)
+bool sandbox_prepare(JsonObject *opts, Error **errp)
 {
     error_setg(errp, "-sandbox on is not supported: built without libseccomp");
     return false;
+}
+
+bool sandbox_install(Error **errp)
+{
+    return sandbox_prepare(NULL, errp);
 }
 
 bool sandbox_check(JsonObject *opts, Error **errp)

@@ -129,10 +129,57 @@ char *uuid_to_str(const uint8_t u[16])
                            u[11], u[12], u[13], u[14], u[15]);
 }
 
+static void (*prologue)(const char *name); /* set before there are threads */
+
+void thread_set_prologue(void (*fn)(const char *name))
+{
+    prologue = fn;
+}
+
+typedef struct ThreadStart {
+    GThreadFunc fn;
+    gpointer opaque;
+    char name[];
+} ThreadStart;
+
+static gpointer run_thread(gpointer opaque)
+{
+    g_autofree ThreadStart *start = opaque;
+    GThreadFunc fn = start->fn;
+    gpointer arg = start->opaque;
+
+    if (prologue) {
+        prologue(start->name);
+    }
+    g_free(g_steal_pointer(&start));
+    return fn(arg);
+}
+
+static void (*spawner)(void (*fn)(void *opaque), void *opaque); /* set before there are threads */
+
+void set_spawner(void (*run)(void (*fn)(void *opaque), void *opaque))
+{
+    spawner = run;
+}
+
+void run_spawning(void (*fn)(void *opaque), void *opaque)
+{
+    if (spawner) {
+        spawner(fn, opaque);
+    } else {
+        fn(opaque);
+    }
+}
+
 static GThread *start_thread(const char *name, GThreadFunc fn, gpointer opaque, GError **err)
 {
+    ThreadStart *start = g_malloc(sizeof(*start) + strlen(name) + 1);
     sigset_t all, old;
     GThread *t;
+
+    start->fn = fn;
+    start->opaque = opaque;
+    strcpy(start->name, name);
 
     /* Signals that end or control the program belong to the main thread. */
     sigfillset(&all);
@@ -140,9 +187,13 @@ static GThread *start_thread(const char *name, GThreadFunc fn, gpointer opaque, 
     sigdelset(&all, SIGBUS);
     sigdelset(&all, SIGFPE);
     sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGSYS);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    t = g_thread_try_new(name, fn, opaque, err);
+    t = g_thread_try_new(name, run_thread, start, err);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (!t) {
+        g_free(start);
+    }
     return t;
 }
 

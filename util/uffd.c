@@ -1,5 +1,5 @@
 /*
- * userfaultfd wrappers.  No state of their own; any thread.
+ * userfaultfd wrappers.  No state of their own but the device, opened at start-up; any thread.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -65,14 +65,24 @@ char *uffd_features_to_str(uint64_t features)
     return g_string_free(s, FALSE);
 }
 
+static int device_fd = -1; /* kept open from before privileges were given up */
+
+void uffd_keep_device(void)
+{
+    if (device_fd < 0) {
+        device_fd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+    }
+}
+
 /* A descriptor before its UFFDIO_API; -1 with errno set. */
 static int open_raw(enum UffdWay way)
 {
     const int flags = O_CLOEXEC | O_NONBLOCK;
 
     if (way == UFFD_WAY_DEVICE) {
-        g_auto(AutoFd) dev = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-        return dev < 0 ? -1 : ioctl(dev, USERFAULTFD_IOC_NEW, flags);
+        g_auto(AutoFd) dev = device_fd < 0 ? open("/dev/userfaultfd", O_RDWR | O_CLOEXEC) : -1;
+        int from = device_fd < 0 ? dev : device_fd;
+        return from < 0 ? -1 : ioctl(from, USERFAULTFD_IOC_NEW, flags);
     }
     return syscall(SYS_userfaultfd, way == UFFD_WAY_USER_ONLY ? flags | UFFD_USER_MODE_ONLY : flags);
 }

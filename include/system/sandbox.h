@@ -8,7 +8,9 @@
 
 #include <stdbool.h>
 
-/* Would running another program end this one?  Any thread once the machine is made. */
-bool sandbox_forbids_exec(void);
+#include "util/error.h"
+
+/* False with errp set if running another program would end this one; `what` begins the message. */
+bool sandbox_may_exec(const char *what, Error **errp);
 
 #endif

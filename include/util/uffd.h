@@ -43,6 +43,11 @@ typedef struct UffdInfo {
  * failed, or which features the kernel lacks.  ret_info may be NULL.
  */
 int uffd_open(unsigned ways, uint64_t features, UffdInfo *ret_info, Error **errp);
+/*
+ * Open /dev/userfaultfd for good, for a process that soon may not or does not see it any more.
+ * Without one the other ways are left.  Main thread, at start-up.
+ */
+void uffd_keep_device(void);
 
 /* "thread-id, missing-shmem"; bits without a name as hexadecimal.  Free with g_free(). */
 char *uffd_features_to_str(uint64_t features);

@@ -76,6 +76,17 @@ GThread *thread_start(const char *name, GThreadFunc fn, gpointer opaque);
 /* The same for whoever can do without: NULL with errp set when the host cannot. */
 GThread *thread_try_start(const char *name, GThreadFunc fn, gpointer opaque, Error **errp);
 
+/* From now on every new thread calls this first, with its name.  Before there are threads. */
+void thread_set_prologue(void (*fn)(const char *name));
+
+/*
+ * Run fn, which starts another program (or becomes one), and wait for it: here, or where
+ * set_spawner() says.  Any thread.
+ */
+void run_spawning(void (*fn)(void *opaque), void *opaque);
+/* Before there are threads: the caller's thread may not start programs, this place may. */
+void set_spawner(void (*run)(void (*fn)(void *opaque), void *opaque));
+
 /* Make fd (non-)blocking; false with errno set. */
 bool fd_set_blocking(int fd, bool blocking);
 

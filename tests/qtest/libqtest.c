@@ -276,6 +276,17 @@ static GPtrArray *split(const char *text)
     return list;
 }
 
+/* $FERRY_TEST_SANDBOX is an argument for -sandbox: any test can be run under it. */
+static void add_sandbox(GPtrArray *argv, const char *args)
+{
+    const char *sandbox = g_getenv("FERRY_TEST_SANDBOX");
+
+    if (sandbox && !other_binary && !strstr(args, "-sandbox")) {
+        g_ptr_array_add(argv, g_strdup("-sandbox"));
+        g_ptr_array_add(argv, g_strdup(sandbox));
+    }
+}
+
 static QTestState *start(const char *args, bool with_qtest)
 {
     g_autoptr(GPtrArray) argv = split(args);
@@ -313,6 +324,7 @@ static QTestState *start(const char *args, bool with_qtest)
             g_ptr_array_add(argv, g_strdup("qtest"));
         }
     }
+    add_sandbox(argv, args);
     g_ptr_array_add(argv, NULL);
     s->command_line = g_strjoinv(" ", (char **)argv->pdata);
     s->pid = fork();

@@ -296,36 +296,6 @@ static void test_signals(void)
     }
 }
 
-static void test_sandbox(void)
-{
-#ifdef __SANITIZE_ADDRESS__
-    /* The search for leaks starts a process, which is what the filter is to forbid. */
-    g_setenv("ASAN_OPTIONS", "detect_leaks=0", TRUE);
-#endif
-    QTestState *s = qtest_init("-M none -m 16 -sandbox on,obsolete=deny,elevateprivileges=deny,"
-                               "spawn=deny,resourcecontrol=deny");
-    g_autofree char *stream = qtest_path(s, "stream");
-
-    qtest_writeb(s, 0, 1);
-    qtest_qmp_ok(s, "migrate", "{'uri':'file:%s'}", stream);
-    for (int i = 0; i < 500; i++) {
-        g_autoptr(JsonObject) o = qtest_qmp_object(s, "query-migrate", NULL);
-        const char *status = json_object_get_string_member(o, "status");
-        g_assert_cmpstr(status, !=, "failed");
-        if (g_str_equal(status, "completed")) {
-            break;
-        }
-        g_usleep(10000);
-    }
-    g_assert_true(g_file_test(stream, G_FILE_TEST_EXISTS));
-    qtest_quit(s);
-    /* A process it must not start is the end of it. */
-    s = qtest_init("-M none -m 16 -sandbox on,spawn=deny");
-    qtest_qmp_send_raw(s, "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"exec:true\"}}\n");
-    g_assert_cmpint(qtest_wait_exit(s), ==, 128 + SIGSYS);
-    qtest_kill(s);
-}
-
 static void test_log_file(void)
 {
     g_autofree char *dir = g_dir_make_tmp("ferry-log-XXXXXX", NULL);
@@ -421,7 +391,6 @@ int main(int argc, char **argv)
     g_test_add_func("/cmdline/several-accels", test_several_accels);
     g_test_add_func("/cmdline/daemonize", test_daemonize);
     g_test_add_func("/cmdline/signals", test_signals);
-    g_test_add_func("/cmdline/sandbox", test_sandbox);
     g_test_add_func("/cmdline/log-file", test_log_file);
     g_test_add_func("/cmdline/nographic", test_nographic);
     g_test_add_func("/cmdline/async-teardown", test_async_teardown);

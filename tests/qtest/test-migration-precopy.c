@@ -8,6 +8,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <linux/vm_sockets.h>
 #include <unistd.h>
 
 #include "migration-file-ram.h"
@@ -160,6 +161,39 @@ static void test_channels(gconstpointer machine)
     json_object_unref(mig_wait(p.from, "completed"));
     json_object_unref(mig_wait(p.to, "completed"));
     file_pair_compare(&p);
+    file_pair_free(&p);
+}
+
+/* Can this host connect to itself over vsock? */
+static bool have_vsock(unsigned port)
+{
+    struct sockaddr_vm a = {
+        .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_LOCAL, .svm_port = port,
+    };
+    int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+
+    close(fd);
+    return ok;
+}
+
+static void test_vsock(gconstpointer machine)
+{
+    unsigned port = g_random_int_range(20000, 60000);
+    g_autofree char *uri = g_strdup_printf("vsock:%d:%u", VMADDR_CID_LOCAL, port);
+    FilePair p;
+
+    if (!have_vsock(port)) {
+        g_test_skip("vsock has no way to this host itself (module vsock_loopback)");
+        return;
+    }
+    p = file_pair_new(NULL, NULL, machine, MIB, "");
+    mig_cap(p.from, "return-path", true);
+    mig_cap(p.to, "return-path", true);
+    qtest_qmp_ok(p.to, "migrate-incoming", "{'channels': [{'channel-type': 'main', 'addr': "
+                 "{'transport': 'socket', 'type': 'vsock', 'cid': '%d', 'port': '%u'}}]}",
+                 VMADDR_CID_LOCAL, port);
+    file_pair_migrate(&p, NULL, uri);
     file_pair_free(&p);
 }
 
@@ -673,7 +707,7 @@ int main(int argc, char **argv)
         { "unix", test_unix }, { "tcp", test_tcp }, { "fd-socket", test_fd_socket },
         { "fd-pipe", test_fd_pipe }, { "fd-file", test_fd_file },
         { "fd-refused", test_fd_refused }, { "exec", test_exec }, { "file", test_file },
-        { "structured", test_channels },
+        { "structured", test_channels }, { "vsock", test_vsock },
     };
     static const char *const machines[] = { "none", "q35" };
 
