@@ -148,6 +148,8 @@ static const RoleRow roles[] = {
     { "mig/dst/tls", STREAM | FILES | OPEN | NET | SCHED }, /* waits for the second channel, too */
     { "mig/dst/fault", STREAM | SCHED | IOCTL },
     { "populate", FILES | SCHED | IOCTL },
+    { "mig/watch", STREAM | SCHED | IOCTL },
+    { "dump", STREAM | FILES | SCHED },
     /* Out-of-band commands listen again and start what waits for the connection. */
     { "mon_iothread", EVERYTHING & ~FAULTS },
     { "chardev-connect", STREAM | FILES | OPEN | NET | SCHED },
