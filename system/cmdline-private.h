@@ -7,6 +7,8 @@
 #ifndef FERRY_SYSTEM_CMDLINE_PRIVATE_H
 #define FERRY_SYSTEM_CMDLINE_PRIVATE_H
 
+#include <sys/types.h>
+
 #include "hw/core/machine.h"
 #include "system/cmdline.h"
 #include "util/options.h"
@@ -199,12 +201,14 @@ bool process_pidfile_lock(const char *path, Error **errp); /* before start-up */
 bool process_pidfile_write(Error **errp);                  /* when start-up is done */
 void process_cleanup(void);                                /* removes the pidfile */
 bool process_exit_with_parent(Error **errp);
+/* "NAME" or "UID:GID" of -run-with user=. */
+bool process_find_user(const char *text, uid_t *ret_uid, gid_t *ret_gid, Error **errp);
 bool process_drop_privileges(const Cmdline *c, Error **errp); /* chroot, user */
 /* SIGTERM, SIGINT and SIGHUP end the machine; SIGPIPE is ignored. */
 bool process_catch_signals(Error **errp);
 
 /* sandbox.c */
-bool sandbox_prepare(JsonObject *opts, Error **errp); /* before there are threads */
+bool sandbox_prepare(const Cmdline *c, Error **errp); /* before there are threads */
 bool sandbox_install(Error **errp); /* when start-up is done */
 bool sandbox_check(JsonObject *opts, Error **errp);
 

@@ -29,7 +29,7 @@ static bool prepare_process(const Cmdline *c, Error **errp)
            (!c->pidfile || process_pidfile_lock(c->pidfile, errp)) &&
            (!c->async_teardown || async_teardown_start(errp)) &&
            migration_take_kept(c->incoming, errp) && /* may wait: SIGTERM still ends it */
-           process_catch_signals(errp) && (!c->sandbox || sandbox_prepare(c->sandbox, errp));
+           process_catch_signals(errp) && (!c->sandbox || sandbox_prepare(c, errp));
 }
 
 /* Machine lock held. */

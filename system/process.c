@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "system/cmdline-private.h"
@@ -182,6 +183,13 @@ static bool find_user(const char *text, uid_t *uid, gid_t *gid, const char **nam
     return true;
 }
 
+bool process_find_user(const char *text, uid_t *ret_uid, gid_t *ret_gid, Error **errp)
+{
+    const char *name;
+
+    return find_user(text, ret_uid, ret_gid, &name, errp);
+}
+
 /* Are we that user already, for good? */
 static bool is_user(uid_t uid, gid_t gid)
 {
@@ -217,7 +225,8 @@ bool process_drop_privileges(const Cmdline *c, Error **errp)
         error_setg_errno(errp, errno, "cannot run as user '%s'", c->user);
         return false;
     }
-    if (uid != 0 && setuid(0) == 0) {
+    /* Only this thread tries: the others' filters forbid it. */
+    if (uid != 0 && syscall(SYS_setuid, 0) == 0) {
         error_setg(errp, "user '%s' could become root again", c->user);
         return false;
     }

@@ -7,6 +7,7 @@
 #define FERRY_SYSTEM_SANDBOX_PRIVATE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "util/error.h"
 
@@ -16,6 +17,8 @@ typedef struct SandboxConfig {
     bool obsolete_allowed;
     Policy elevate;
     bool deny_spawn, deny_resource;
+    bool new_user; /* privileges are given up after threads have started: every thread does it */
+    uint32_t uid, gid;
 } SandboxConfig;
 
 /*

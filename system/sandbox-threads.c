@@ -208,6 +208,19 @@ static int add_sched(scmp_filter_ctx ctx, unsigned groups, const SandboxConfig *
     return rc;
 }
 
+/* The way down to the user of -run-with user=, which cannot be gone back. */
+static int add_new_user(scmp_filter_ctx ctx, const SandboxConfig *s)
+{
+    int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setgroups), 0);
+
+    if (rc == 0) {
+        rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setgid), 1,
+                              SCMP_A0(SCMP_CMP_EQ, s->gid));
+    }
+    return rc ? rc : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setuid), 1,
+                                      SCMP_A0(SCMP_CMP_EQ, s->uid));
+}
+
 static int build_role(scmp_filter_ctx ctx, unsigned groups, const SandboxConfig *s)
 {
     int rc = 0;
@@ -220,6 +233,7 @@ static int build_role(scmp_filter_ctx ctx, unsigned groups, const SandboxConfig 
         }
     }
     rc = rc ? rc : add_special(ctx, groups);
+    rc = rc || !s->new_user ? rc : add_new_user(ctx, s);
     return rc ? rc : add_sched(ctx, groups, s);
 }
 

@@ -170,9 +170,18 @@ static void install_in_spawner(void)
     }
 }
 
-bool sandbox_prepare(JsonObject *opts, Error **errp)
+bool sandbox_prepare(const Cmdline *c, Error **errp)
 {
-    if (!parse(opts, &config, errp) || !sandbox_threads_prepare(&config, errp)) {
+    if (!parse(c->sandbox, &config, errp)) {
+        return false;
+    }
+    if (c->user) {
+        if (!process_find_user(c->user, &config.uid, &config.gid, errp)) {
+            return false;
+        }
+        config.new_user = true;
+    }
+    if (!sandbox_threads_prepare(&config, errp)) {
         return false;
     }
     sandbox_watch();
@@ -202,7 +211,7 @@ bool sandbox_check(JsonObject *opts, Error **errp)
 
 #else
 
-bool sandbox_prepare(JsonObject *opts, Error **errp)
+bool sandbox_prepare(const Cmdline *c, Error **errp)
 {
     error_setg(errp, "-sandbox on is not supported: built without libseccomp");
     return false;
@@ -217,7 +226,7 @@ bool sandbox_check(JsonObject *opts, Error **errp)
 {
     SandboxConfig s;
 
-    return parse(opts, &s, errp) && sandbox_install(opts, errp);
+    return parse(opts, &s, errp) && sandbox_install(errp);
 }
 
 #endif
