@@ -22,6 +22,14 @@ typedef struct Secret {
 
 static const char *const formats[] = { "raw", "base64", NULL };
 
+static void wipe(void *p, size_t len)
+{
+    if (p) {
+        explicit_bzero(p, len);
+        g_free(p);
+    }
+}
+
 static bool read_file(Secret *s, Error **errp)
 {
     g_autoptr(GError) bad = NULL;
@@ -41,7 +49,8 @@ static bool read_file(Secret *s, Error **errp)
 
 static bool decode(Secret *s, Error **errp)
 {
-    g_autofree char *text = g_strndup((char *)s->bytes, s->len);
+    size_t text_len = s->len;
+    char *text = g_strndup((char *)s->bytes, text_len);
     gsize len;
 
     g_strstrip(text);
@@ -49,11 +58,13 @@ static bool decode(Secret *s, Error **errp)
     if (strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n") !=
         strlen(text)) {
         error_setg(errp, "secret: the data is not base64");
+        wipe(text, text_len);
         return false;
     }
-    g_free(s->bytes);
+    wipe(s->bytes, s->len);
     s->bytes = g_base64_decode(text, &len);
     s->len = len;
+    wipe(text, text_len);
     return true;
 }
 
@@ -84,14 +95,20 @@ static void secret_finalize(Object *obj)
 {
     Secret *s = (Secret *)obj;
 
-    if (s->bytes) {
-        explicit_bzero(s->bytes, s->len);
-    }
-    if (s->data) {
-        explicit_bzero(s->data, strlen(s->data));
-    }
-    g_free(s->bytes);
-    g_free(s->data);
+    wipe(s->bytes, s->len);
+    wipe(s->data, s->data ? strlen(s->data) : 0);
+}
+
+typedef struct SecretCopy {
+    size_t len;
+    uint8_t bytes[];
+} SecretCopy;
+
+static void free_copy(gpointer opaque)
+{
+    SecretCopy *c = opaque;
+
+    wipe(c, sizeof(*c) + c->len);
 }
 
 GBytes *secret_lookup(const char *id, Error **errp)
@@ -102,7 +119,11 @@ GBytes *secret_lookup(const char *id, Error **errp)
         error_setg(errp, "there is no secret with id '%s'", id);
         return NULL;
     }
-    return g_bytes_new(((Secret *)obj)->bytes, ((Secret *)obj)->len);
+    const Secret *s = (Secret *)obj;
+    SecretCopy *c = g_malloc(sizeof(*c) + s->len);
+    c->len = s->len;
+    memcpy(c->bytes, s->bytes, s->len);
+    return g_bytes_new_with_free_func(c->bytes, c->len, free_copy, c);
 }
 
 /* What was given is nobody's to read back. */
@@ -120,7 +141,7 @@ static bool set_data(Object *obj, const PropertyInfo *p, JsonNode *value, Error 
         error_setg(errp, "property 'data' of a secret expects a string");
         return false;
     }
-    g_free(s->data);
+    wipe(s->data, s->data ? strlen(s->data) : 0);
     s->data = json_node_dup_string(value);
     return true;
 }
