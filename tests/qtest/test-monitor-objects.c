@@ -149,7 +149,6 @@ static void test_tls(void)
 {
     char *dir = tls_dir_new();
     g_autofree char *path = g_strdup_printf("%s/s", dir);
-    g_autofree char *reply = NULL;
     TlsCredsOptions o = { .kind = TLS_CREDS_PSK, .dir = dir };
     g_autoptr(Error) err = NULL;
 
