@@ -445,6 +445,13 @@ bool postcopy_dest_recover(Migration *m, const MigrateAddress *addr, Error **err
     g_clear_pointer(&pd->acceptor, mig_acceptor_free); /* its address may be needed again */
     pd->acceptor = mig_acceptor_new(addr, errp);
     bool ok = pd->acceptor != NULL;
+    if (ok) {
+        /*
+         * Before a connection can come.  libvirt takes the last status it heard for the present
+         * one, and has given up by the time postcopy-recover comes if that was postcopy-paused.
+         */
+        mig_state_emit_event(MIG_DST, MIG_STATE_POSTCOPY_PAUSED, MIG_STATE_SETUP, NULL);
+    }
     g_mutex_unlock(&pd->lock);
     postcopy_dest_wake(m);
     return ok;

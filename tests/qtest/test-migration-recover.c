@@ -71,7 +71,9 @@ static void wait_paused(Cut *c)
 
 static void reconnect(Cut *c)
 {
+    qtest_events_clear(c->p.to);
     qtest_qmp_ok(c->p.to, "migrate-recover", "{'uri': '%s'}", c->listen);
+    migration_wait_status(c->p.to, "setup"); /* comes in front of the reply */
     qtest_qmp_ok(c->p.from, "migrate", "{'uri': '%s', 'resume': true}", c->p.uri);
     migration_wait_status(c->p.from, "postcopy-recover-setup");
 }
