@@ -159,6 +159,11 @@ static void info_blockstats(HmpSession *s, JsonObject *args)
     }
 }
 
+GPtrArray *qmp_query_jobs(Error **errp)
+{
+    return job_info_list_new();
+}
+
 static const HmpCommand block_info[] = {
     { "block", "", "", "the disks", info_block },
     { "blockstats", "", "", "what the disks did", info_blockstats },

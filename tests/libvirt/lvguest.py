@@ -18,7 +18,7 @@ from ferryguest import Guest as GuestParameters  # noqa: E402
 
 IMAGE = os.environ.get('FERRY_GUEST_IMAGE',
                        os.path.join(TOP, 'build', 'tests', 'guests', 'guest.img'))
-LOW_BYTES = 48 << 20  # the memory that the guest uses
+USED = 48 << 20  # the memory that the guest uses
 INTERVAL = 100_000    # ticks between two pages: some 100 MiB a second, more than a limited migration
 
 XML = '''<domain type='{type}'>
@@ -59,14 +59,17 @@ class Domain:
     """A domain with the test guest; its disk is seen by both hosts."""
 
     def __init__(self, pair, name='mover', accel=None, machine='pc', memory=96, vcpus=1,
-                 interval=INTERVAL, more='', devices=''):
+                 used=USED, interval=INTERVAL, more='', devices='', replace=()):
         self.pair, self.name = pair, name
         image = f'{pair.folder}/{name}.img'
-        GuestParameters(LOW_BYTES, interval=interval, flags=2).image(IMAGE, image)
+        GuestParameters(used, interval=interval, flags=2).image(IMAGE, image)
         self.xml = XML.format(
             type=accel or ('kvm' if have_kvm() else 'qemu'), name=name, machine=machine,
             uuid=uuid.uuid5(uuid.NAMESPACE_DNS, name), memory=memory, vcpus=vcpus,
             emulator=FERRY, image=image, more=more, devices=devices)
+        for old, new in replace:
+            assert old in self.xml, old
+            self.xml = self.xml.replace(old, new)
         self.file = f'{pair.folder}/{name}.xml'
         with open(self.file, 'w', encoding='ascii') as f:
             f.write(self.xml)

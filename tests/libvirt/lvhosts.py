@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 FERRY = os.environ.get('FERRY_BINARY', os.path.join(TOP, 'build', 'ferry-system-x86_64'))
 ADDRESSES = {'a': '10.77.0.1', 'b': '10.77.0.2'}
-PROGRAMS = ('unshare', 'nsenter', 'ip', 'mount', 'hostname', 'libvirtd', 'virtlogd', 'virsh')
+PROGRAMS = ('unshare', 'nsenter', 'ip', 'iptables', 'mount', 'hostname', 'libvirtd', 'virtlogd', 'virsh')
 TIMEOUT = 60  # seconds that one command of virsh may take
 
 DAEMON_CONF = '''
@@ -29,7 +29,7 @@ auth_unix_ro = "none"
 auth_unix_rw = "none"
 unix_sock_group = "root"
 host_uuid = "{uuid}"
-log_outputs = "2:file:{folder}/daemon.log"
+log_outputs = "4:file:{folder}/daemon.log"
 '''
 LOGD_CONF = 'log_outputs = "2:file:{folder}/logd.log"\n'
 # What needs a kernel's or a machine's help that a test cannot count on is off; the filter of
@@ -86,7 +86,7 @@ class Host:
     def __init__(self, letter, folder):
         self.letter, self.folder = letter, folder
         self.name, self.address = f'ferry-{letter}', ADDRESSES[letter]
-        for part in ('run/ferry', 'etc/qemu', 'etc/hooks', 'lib', 'cache', 'log', 'pki'):
+        for part in ('run/ferry', 'run/lock', 'etc/qemu', 'etc/hooks', 'lib', 'cache', 'log', 'pki'):
             os.makedirs(f'{folder}/{part}')
         uuid = f'0000000{"12"[letter == "b"]}-1111-4111-8111-111111111111'
         values = {'address': self.address, 'uuid': uuid, 'folder': folder}
@@ -138,10 +138,10 @@ class Host:
         poll_until(lambda: f'libvirtd on {self.name}: {self.daemon_log()}',
                    lambda: not self.run('virsh', '-q', 'uri', check=False).returncode)
 
-    def restart_libvirtd(self):
+    def restart_libvirtd(self, how='-TERM'):
         with open(self.path('/run/libvirtd.pid'), encoding='ascii') as f:
             pid = f.read().strip()
-        self.run('kill', pid)
+        self.run('kill', how, pid)
         poll_until('libvirtd ends', lambda: self.run('kill', '-0', pid, check=False).returncode)
         self.start_libvirtd()
         self.wait_libvirtd()
@@ -149,14 +149,14 @@ class Host:
     def daemon_log(self):
         try:
             with open(f'{self.folder}/daemon.log', encoding='utf-8', errors='replace') as f:
-                return f.read()[-3000:]
+                return ''.join(line for line in f if 'NetDev' not in line)[-1500:]
         except FileNotFoundError:
             return ''
 
     def domain_log(self, domain):
         try:
             with open(f'{self.folder}/log/qemu/{domain}.log', encoding='utf-8', errors='replace') as f:
-                return f.read()[-2000:]
+                return f.read()[-1000:]
         except FileNotFoundError:
             return ''
 
@@ -186,6 +186,7 @@ class Host:
 
     def clean(self):
         """No domain, running or defined."""
+        self.wait_libvirtd()
         for domain in self.virsh('list', '--all', '--name').split():
             for undo in (['destroy', domain], ['undefine', '--managed-save', domain]):
                 self.run('virsh', '-q', *undo, check=False)
@@ -233,6 +234,12 @@ class Pair:
     def link(self, up):
         """Plug the cable between the two in, or out."""
         self.a.run('ip', 'link', 'set', 'eth0', 'up' if up else 'down')
+
+    def refuse(self, refuse):
+        """Answer each packet of a migration that comes to either host with a reset, or no more."""
+        for host, port in ((self.a, '--sport'), (self.b, '--dport')):
+            host.run('iptables', '-I' if refuse else '-D', 'INPUT', '-p', 'tcp', port, '49152:49215',
+                     '-j', 'REJECT', '--reject-with', 'tcp-reset')
 
     def clean(self):
         self.link(True)
