@@ -228,12 +228,22 @@ void vm_stop(RunState s)
     qmp_event_emit("STOP", NULL);
 }
 
+static void (*handover)(void); /* machine lock */
+
+void vm_handover_set(void (*fn)(void))
+{
+    handover = fn;
+}
+
 void vm_stop_force_state(RunState s)
 {
     if (runstate_is_live()) {
         vm_stop(s);
     } else {
         runstate_set(s);
+    }
+    if (handover) {
+        handover();
     }
 }
 

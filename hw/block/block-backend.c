@@ -121,17 +121,21 @@ static void give_up(BlockBackend *b)
 }
 
 /* At the switch of a migration the source lets go before the destination takes. */
+static void on_handover(void)
+{
+    for (BlockBackend *b = backends; b; b = b->next) {
+        if (has_disk(b)) {
+            give_up(b);
+        }
+    }
+}
+
 static void on_run(void *opaque, bool running, RunState s)
 {
     for (BlockBackend *b = backends; b; b = b->next) {
         g_autoptr(Error) err = NULL;
 
-        if (!has_disk(b)) {
-            continue;
-        }
-        if (!running && s == RUN_STATE_FINISH_MIGRATE) {
-            give_up(b);
-        } else if (running && !activate(b, &err)) {
+        if (running && has_disk(b) && !activate(b, &err)) {
             error_report("drive '%s': %s; it is read-only from now on", b->id,
                          error_get_pretty(err));
             b->readonly = true;
@@ -162,6 +166,7 @@ BlockBackend *block_backend_new(const char *id, const char *driver, const char *
     *tail = b;
     if (!change) {
         change = vm_state_change_add(on_run, NULL, -10);
+        vm_handover_set(on_handover);
     }
     return b;
 }

@@ -90,6 +90,11 @@ typedef struct VMStateChangeEntry VMStateChangeEntry;
 /* Called under the machine lock, ascending priority at start, descending at stop. */
 VMStateChangeEntry *vm_state_change_add(VMStateChangeFn *fn, void *opaque, int priority);
 void vm_state_change_remove(VMStateChangeEntry *e);
+/*
+ * Another process is about to have the guest: fn is called in vm_stop_force_state(), when the machine
+ * stands still, whether or not it ran before.  One function.  Machine lock.
+ */
+void vm_handover_set(void (*fn)(void));
 
 /* Ask the main loop; any thread. */
 void system_reset_request(ShutdownCause cause);

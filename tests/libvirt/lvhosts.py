@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 FERRY = os.environ.get('FERRY_BINARY', os.path.join(TOP, 'build', 'ferry-system-x86_64'))
 ADDRESSES = {'a': '10.77.0.1', 'b': '10.77.0.2'}
-PROGRAMS = ('unshare', 'nsenter', 'ip', 'iptables', 'mount', 'hostname', 'libvirtd', 'virtlogd', 'virsh')
+PROGRAMS = ('unshare', 'nsenter', 'ip', 'mount', 'hostname', 'libvirtd', 'virtlogd', 'virsh')
 TIMEOUT = 60  # seconds that one command of virsh may take
 
 DAEMON_CONF = '''
@@ -234,12 +234,6 @@ class Pair:
     def link(self, up):
         """Plug the cable between the two in, or out."""
         self.a.run('ip', 'link', 'set', 'eth0', 'up' if up else 'down')
-
-    def refuse(self, refuse):
-        """Answer each packet of a migration that comes to either host with a reset, or no more."""
-        for host, port in ((self.a, '--sport'), (self.b, '--dport')):
-            host.run('iptables', '-I' if refuse else '-D', 'INPUT', '-p', 'tcp', port, '49152:49215',
-                     '-j', 'REJECT', '--reject-with', 'tcp-reset')
 
     def clean(self):
         self.link(True)

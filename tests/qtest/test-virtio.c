@@ -402,6 +402,27 @@ static void test_migrate(const void *machine)
     remove_disk(disk);
 }
 
+/* A machine that was stopped before it left does not keep its disk either. */
+static void test_migrate_stopped(void)
+{
+    char *disk = make_disk();
+    QTestState *from = disk_machine("pc", disk, "");
+    QTestState *to = disk_machine("pc", disk, "-incoming defer");
+    g_autofree char *socket = qtest_path(to, "mig"), *err = NULL;
+
+    qtest_qmp_ok(from, "stop", NULL);
+    qtest_qmp_ok(to, "migrate-incoming", "{'uri':'unix:%s'}", socket);
+    qtest_qmp_ok(from, "migrate", "{'uri':'unix:%s'}", socket);
+    qtest_wait_run_state(to, "paused");
+    qtest_wait_run_state(from, "postmigrate");
+    qtest_qmp_ok(to, "cont", NULL);
+    err = qtest_qmp_error(from, "cont", NULL);
+    g_assert_nonnull(strstr(err, "Failed to get \"write\" lock"));
+    qtest_quit(from);
+    qtest_quit(to);
+    remove_disk(disk);
+}
+
 static void test_locks(void)
 {
     char *disk = make_disk();
@@ -473,6 +494,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio/hostile", test_hostile);
     g_test_add_data_func("/virtio/migrate/pc", "pc", test_migrate);
     g_test_add_data_func("/virtio/migrate/q35", "q35", test_migrate);
+    g_test_add_func("/virtio/migrate/stopped", test_migrate_stopped);
     g_test_add_func("/virtio/locks", test_locks);
     g_test_add_func("/virtio/refused", test_refused);
     return g_test_run();
