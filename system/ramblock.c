@@ -377,3 +377,30 @@ bool ramblock_discard_inhibited(void)
 {
     return __atomic_load_n(&discard_inhibited, __ATOMIC_SEQ_CST) > 0;
 }
+
+bool ram_incomplete;
+
+bool ram_is_here(const void *host, uint64_t len)
+{
+    unsigned char state[64];
+    const uintptr_t page = sysconf(_SC_PAGESIZE);
+    uintptr_t at = ROUND_DOWN((uintptr_t)host, page), end = (uintptr_t)host + len;
+
+    if (!__atomic_load_n(&ram_incomplete, __ATOMIC_ACQUIRE)) {
+        return true;
+    }
+    while (at < end) {
+        size_t n = MIN((end - at + page - 1) / page, sizeof(state));
+
+        if (mincore((void *)at, n * page, state) < 0) {
+            return true; /* not memory that can be missing */
+        }
+        for (size_t i = 0; i < n; i++) {
+            if (!(state[i] & 1)) {
+                return false;
+            }
+        }
+        at += n * page;
+    }
+    return true;
+}

@@ -26,6 +26,7 @@ struct VirtQueue {
     bool notification;         /* the driver is asked to kick */
     uint16_t vector;
     unsigned inuse;            /* popped, not yet pushed */
+    bool fetching;             /* pages that it needs are on their way (postcopy) */
 };
 
 /* virtio.c */

@@ -13,6 +13,7 @@
 #include "system/address-space.h"
 #include "system/dirty.h"
 #include "system/runstate.h"
+#include "trace/hw.h"
 #include "util/util.h"
 
 #define DESC_SIZE 16
@@ -85,8 +86,9 @@ bool virtqueue_ready(const VirtQueue *vq)
 {
     const VirtIODevice *vdev = vq->vdev;
 
-    return vq->desc && vq->num && !vdev->broken && (vdev->status & VIRTIO_STATUS_DRIVER_OK) &&
-           runstate_is_live() && (!vdev->ops || vdev->ops->may_access_memory(vdev->transport));
+    return vq->desc && vq->num && !vdev->broken && !vq->fetching &&
+           (vdev->status & VIRTIO_STATUS_DRIVER_OK) && runstate_is_live() &&
+           (!vdev->ops || vdev->ops->may_access_memory(vdev->transport));
 }
 
 /* Guest memory. */
@@ -112,13 +114,64 @@ static void mark_dirty(const void *host, uint64_t len)
     }
 }
 
-/* A field of a ring; false breaks the device. */
+/*
+ * Postcopy: who touches a page that has not come sleeps until it has, and here with the machine
+ * lock.  So a thread without the lock touches it first, and then the queue is handled again.
+ */
+
+typedef struct Fetch {
+    VirtQueue *vq;
+    const uint8_t *at;
+    uint64_t len;
+} Fetch;
+
+static void fetched(void *opaque)
+{
+    g_autofree Fetch *f = opaque;
+
+    f->vq->fetching = false;
+    virtio_kick(f->vq->vdev, f->vq->index);
+}
+
+static gpointer fetch_thread(gpointer opaque)
+{
+    const Fetch *f = opaque;
+
+    for (uint64_t i = 0; i < f->len; i += TARGET_PAGE_SIZE) {
+        __atomic_load_n(f->at + i, __ATOMIC_RELAXED);
+    }
+    __atomic_load_n(f->at + f->len - 1, __ATOMIC_RELAXED);
+    main_loop_call(fetched, opaque);
+    return NULL;
+}
+
+/* False: not yet, the handler will be called when it is. */
+static bool here(VirtQueue *vq, const void *host, uint64_t len)
+{
+    if (ram_is_here(host, len)) {
+        return true;
+    }
+    if (!vq->fetching) {
+        Fetch *f = g_new(Fetch, 1);
+
+        *f = (Fetch){ vq, host, len };
+        vq->fetching = true;
+        trace_virtio_fetch(vq->vdev->dev.obj.type->name, vq->index, len);
+        g_thread_unref(thread_start("virtio-fetch", fetch_thread, f));
+    }
+    return false;
+}
+
+/* A field of a ring; false breaks the device, or the page has not come. */
 static bool ring_load16(VirtQueue *vq, uint64_t gpa, uint16_t *ret)
 {
     const uint8_t *p = ram_at(gpa, 2, /* write= */ false);
 
     if (!p || !IS_ALIGNED(gpa, 2)) {
         virtio_error(vq->vdev, "queue %u: no memory for a ring at 0x%" PRIx64, vq->index, gpa);
+        return false;
+    }
+    if (!here(vq, p, 2)) {
         return false;
     }
     *ret = GUINT16_FROM_LE(__atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE));
@@ -203,6 +256,9 @@ static bool read_desc(Chain *c, unsigned i, Desc *ret)
                      c->vq->index, c->table);
         return false;
     }
+    if (!here(c->vq, p, DESC_SIZE)) {
+        return false;
+    }
     memcpy(ret, p, sizeof(*ret));
     ret->addr = GUINT64_FROM_LE(ret->addr);
     ret->len = GUINT32_FROM_LE(ret->len);
@@ -235,6 +291,9 @@ static bool add_buffer(Chain *c, const Desc *d)
         if (!host || c->out_num + c->in_num == VIRTQUEUE_MAX_SIZE) {
             virtio_error(c->vq->vdev, "queue %u: buffer 0x%" PRIx64 "+0x%x is not memory",
                          c->vq->index, d->addr, d->len);
+            return false;
+        }
+        if (!here(c->vq, host, part)) {
             return false;
         }
         c->sg[c->out_num + c->in_num] = (struct iovec){ host, part };
@@ -341,13 +400,22 @@ static VirtQueueElement *element_new(const Chain *c, unsigned head)
     return &e->elem;
 }
 
+/* The used ring is written later, when nothing may be put off any more. */
+static bool used_ring_here(VirtQueue *vq)
+{
+    uint64_t len = used_ring_at(vq, vq->num) + 2 - vq->used;
+    const uint8_t *p = ram_at(vq->used, len, /* write= */ true);
+
+    return !p || here(vq, p, len); /* no memory: found out when it is used */
+}
+
 VirtQueueElement *virtqueue_pop(VirtQueue *vq)
 {
     Chain c;
     uint16_t head;
     unsigned n;
 
-    if (!virtqueue_ready(vq) || !know_used(vq) || !avail_count(vq, &n) || n == 0) {
+    if (!virtqueue_ready(vq) || !used_ring_here(vq) || !know_used(vq) || !avail_count(vq, &n) || n == 0) {
         return NULL;
     }
     if (vq->inuse >= vq->num) {

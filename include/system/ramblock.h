@@ -96,6 +96,17 @@ static inline uint64_t ramblock_pages(const RAMBlock *rb)
 uint64_t ramblock_total_migratable(void);
 
 /*
+ * A touch of guest memory may sleep for long: pages of it are still at the source of a postcopy.
+ * Written by migration, read by any thread (atomic).
+ */
+extern bool ram_incomplete;
+/*
+ * Can [host, host+len) be touched without such a sleep?  Always true while memory is complete;
+ * else asks the kernel, which may say no where a touch would not sleep.  Any thread.
+ */
+bool ram_is_here(const void *host, uint64_t len);
+
+/*
  * Drop the contents of [offset, offset+len), both multiples of page_size: the
  * next access reads zeros (or faults, with userfaultfd).  Any thread.
  */

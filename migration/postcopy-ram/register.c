@@ -54,6 +54,7 @@ static bool register_block(PostcopyDest *pd, PmiBlock *b, Error **errp)
 
 bool postcopy_register_all(PostcopyDest *pd, Error **errp)
 {
+    __atomic_store_n(&ram_incomplete, true, __ATOMIC_RELEASE);
     uint64_t features = postcopy_uffd_features(pd->blocktime);
 
     pd->uffd = uffd_open(postcopy_uffd_ways(), features, NULL, errp);
@@ -81,4 +82,5 @@ void postcopy_unregister_all(PostcopyDest *pd)
         }
     }
     close_fd(&pd->uffd);
+    __atomic_store_n(&ram_incomplete, false, __ATOMIC_RELEASE);
 }

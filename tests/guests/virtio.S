@@ -4,9 +4,9 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * A boot sector of machine `pc` with a virtio disk in slot 2, driven through the legacy ports.
- * Round n writes a sector filled with n from one page and reads it back into another, out of
- * PAGES each, going round.  What it reads into was last written by the device, PAGES rounds ago,
- * and must still be what it was.  Prints 'A' at the start, 'B' every 256 rounds, 'E' and
+ * Round n writes a sector filled with n and reads it back into the next of PAGES pages, which the
+ * device is the first to touch.  Then it looks at the page from half a lap ago, which must
+ * still hold what the device put there.  Prints 'A' at the start, 'B' every 256 rounds, 'E' and
  * stops when anything is not as it must be.
  */
         .set    PAGES, 512
@@ -15,8 +15,8 @@
         .set    USED, 0x12000
         .set    HEADER, 0x14000
         .set    STATUS, 0x14020
-        .set    FROM, 0x100000          /* pages that the CPU fills */
-        .set    INTO, 0x100000 + PAGES * 4096
+        .set    FROM, 0xf0000
+        .set    INTO, 0x100000
         .set    NEXT, 1
         .set    WRITE, 2
 
@@ -80,7 +80,7 @@ round:  movl    %ebx, %esi              /* offset of its page */
         incl    %eax
         movl    %eax, HEADER + 8
 
-        leal    FROM(%esi), %edi        /* write it */
+        movl    $FROM, %edi             /* write it */
         movl    %edi, DESC + 16
         movl    $128, %ecx
         movl    %ebx, %eax
@@ -89,21 +89,23 @@ round:  movl    %ebx, %esi              /* offset of its page */
         movl    $NEXT + (2 << 16), DESC + 16 + 12
         call    request
 
-        leal    INTO(%esi), %edi        /* what is there from PAGES rounds ago? */
+        leal    INTO(%esi), %edi
         movl    %edi, DESC + 16
-        movl    %ebx, %eax
-        subl    $PAGES, %eax
-        jae     1f
-        xorl    %eax, %eax
-1:      movl    $128, %ecx
-        repe scasl
-        jne     bad
         movl    $0, HEADER              /* read it back */
         movl    $NEXT + WRITE + (2 << 16), DESC + 16 + 12
         call    request
         leal    INTO(%esi), %edi
         movl    $128, %ecx
         movl    %ebx, %eax
+        repe scasl
+        jne     bad
+        xorl    $PAGES / 2 * 4096, %esi /* half a lap ago */
+        leal    INTO(%esi), %edi
+        movl    %ebx, %eax
+        subl    $PAGES / 2, %eax
+        jae     1f
+        xorl    %eax, %eax
+1:      movl    $128, %ecx
         repe scasl
         jne     bad
 

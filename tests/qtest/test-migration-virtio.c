@@ -129,6 +129,35 @@ static void test_postcopy(const void *accel)
     move(accel, true);
 }
 
+/* While it is broken the guest's disk waits for pages, and the monitor answers all the same. */
+static void test_paused(void)
+{
+    g_autofree char *disk = make_disk();
+    Vm from = start("interp", disk, "");
+    Vm to = start("interp", disk, "-incoming defer");
+    g_autofree char *uri = qtest_path(to.s, "again");
+
+    wait_marks(&from, ROUNDS_A_LAP + 1);
+    begin(&from, &to, true);
+    qtest_qmp_ok(from.s, "migrate-start-postcopy", NULL);
+    migration_wait_status(from.s, "postcopy-active");
+    qtest_qmp_ok(from.s, "migrate-pause", NULL);
+    migration_wait_status(from.s, "postcopy-paused");
+    for (unsigned i = 0; i < 10; i++) {
+        g_usleep(30000);
+        qtest_wait_run_state(to.s, "running");
+    }
+    qtest_qmp_ok(to.s, "migrate-recover", "{'uri':'unix:%s'}", uri);
+    qtest_qmp_ok(from.s, "migrate", "{'uri':'unix:%s','resume':true}", uri);
+    migration_wait_status(from.s, "postcopy-active");
+    qtest_qmp_ok(from.s, "migrate-set-parameters", "{'max-bandwidth':0}");
+    migration_wait_status(from.s, "completed");
+    wait_marks(&to, ROUNDS_A_LAP + 1);
+    stop(&from);
+    stop(&to);
+    g_unlink(disk);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -136,5 +165,6 @@ int main(int argc, char **argv)
     g_test_add_data_func("/migration/virtio/precopy/kvm", "kvm", test_precopy);
     g_test_add_data_func("/migration/virtio/postcopy/interp", "interp", test_postcopy);
     g_test_add_data_func("/migration/virtio/postcopy/kvm", "kvm", test_postcopy);
+    g_test_add_func("/migration/virtio/postcopy/paused", test_paused);
     return g_test_run();
 }
