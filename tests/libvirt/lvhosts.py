@@ -207,6 +207,8 @@ class Pair:
         check_able()
         self.folder = tempfile.mkdtemp(prefix='ferry-libvirt-')
         self.hosts = []
+        # A test that takes too long is ended so; the hosts must not outlive it.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit('ended by a signal'))
         try:
             self._start()
         except BaseException:
