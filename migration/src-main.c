@@ -119,7 +119,8 @@ bool src_connect(Migration *m, Error **errp)
             return false;
         }
     }
-    if (m->config->cap[MIG_CAP_MULTIFD]) {
+    /* A recovery is in postcopy, whose pages go on the main channel: nobody accepts others there. */
+    if (m->config->cap[MIG_CAP_MULTIFD] && !m->in_postcopy) {
         /* Behind the main one: old destinations tell connections apart by their order. */
         migration_set_multifd_send(m, multifd_send_new(m));
         return multifd_send_connect(m->multifd_send, errp);
