@@ -22,7 +22,7 @@ typedef struct UserSource {
     GArray *fds;      /* of GPollFD*: watched now */
     GArray *wanted;   /* of GPollFD: asked for in this round */
     int64_t deadline; /* monotonic us; -1: none */
-    bool due;         /* a frame came in since the last round */
+    bool due;         /* a frame came in, or waits, since the last round */
 } UserSource;
 
 typedef struct UserTimer {
@@ -202,8 +202,11 @@ static gboolean source_check(GSource *base)
 
 static gboolean source_dispatch(GSource *base, GSourceFunc fn, gpointer opaque)
 {
-    ((UserSource *)base)->due = false;
-    slirp_pollfds_poll(((UserSource *)base)->owner->slirp, 0, get_revents, base);
+    UserSource *src = (UserSource *)base;
+
+    src->due = false;
+    net_ready(&src->owner->nc);
+    slirp_pollfds_poll(src->owner->slirp, 0, get_revents, base);
     return G_SOURCE_CONTINUE;
 }
 
@@ -322,17 +325,24 @@ static bool register_state(UserNetdev *u, Error **errp)
 
 /* ---- the end of a wire ---- */
 
-/* What it makes (connections, answers that wait for an address) is for the next round. */
+/*
+ * libslirp opens sockets, which a vCPU thread may not do under -sandbox: its frames wait for the
+ * next round of the main loop.  What libslirp makes of a frame (connections, answers that wait for
+ * an address) is for that round, too.
+ */
 static bool user_receive(NetClient *nc, const uint8_t *frame, size_t len)
 {
     UserNetdev *u = (UserNetdev *)nc;
+    bool mine = g_main_context_is_owner(NULL);
 
-    slirp_input(u->slirp, frame, len);
+    if (mine) {
+        slirp_input(u->slirp, frame, len);
+    }
     if (!u->source->due) {
         u->source->due = true;
         g_main_context_wakeup(NULL);
     }
-    return true;
+    return mine;
 }
 
 /* Frames for a busy card wait in its queue; a slow card slows TCP down by itself. */

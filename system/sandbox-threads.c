@@ -147,6 +147,7 @@ static const RoleRow roles[] = {
     { "mig/dst/preempt", STREAM | FILES | SCHED | IOCTL },
     { "mig/dst/tls", STREAM | FILES | OPEN | NET | SCHED }, /* waits for the second channel, too */
     { "mig/dst/fault", STREAM | SCHED | IOCTL },
+    { "virtio-fetch", SCHED }, /* touches memory, and waits */
     { "populate", FILES | SCHED | IOCTL },
     { "mig/watch", STREAM | SCHED | IOCTL },
     { "dump", STREAM | FILES | SCHED },

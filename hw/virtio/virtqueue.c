@@ -145,6 +145,22 @@ static gpointer fetch_thread(gpointer opaque)
     return NULL;
 }
 
+/* Main thread: a vCPU thread may not start others under -sandbox. */
+static void start_fetch(void *opaque)
+{
+    Fetch *f = opaque;
+    g_autoptr(Error) err = NULL;
+    GThread *t = thread_try_start("virtio-fetch", fetch_thread, f, &err);
+
+    if (t) {
+        g_thread_unref(t);
+        return;
+    }
+    f->vq->fetching = false;
+    virtio_error(f->vq->vdev, "queue %u: %s", f->vq->index, error_get_pretty(err));
+    g_free(f);
+}
+
 /* False: not yet, the handler will be called when it is. */
 static bool here(VirtQueue *vq, const void *host, uint64_t len)
 {
@@ -157,7 +173,7 @@ static bool here(VirtQueue *vq, const void *host, uint64_t len)
         *f = (Fetch){ vq, host, len };
         vq->fetching = true;
         trace_virtio_fetch(vq->vdev->dev.obj.type->name, vq->index, len);
-        g_thread_unref(thread_start("virtio-fetch", fetch_thread, f));
+        main_loop_call(start_fetch, f);
     }
     return false;
 }
