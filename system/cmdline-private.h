@@ -195,6 +195,13 @@ bool cmdline_ram_size(const Cmdline *c, const MachineClass *mc, uint64_t *ret, E
 /* process.c */
 /* Fork; the parent waits and exits with the child's verdict.  No other thread may exist yet. */
 bool process_daemonize(Error **errp);
+/*
+ * Start-up has failed and said why: where the arguments have a listening socket that came from the
+ * caller (-chardev socket,fd=N,server=on), wait up to a second for who connects to it.  libvirt
+ * does so right after the start, and repeats stderr only when the connection ends; when it cannot
+ * connect, all its user reads is "Connection refused" (observed with 9.0).
+ */
+void process_failed(int argc, char **argv);
 /* Start-up is done: let the parent go (-daemonize) and detach from the terminal. */
 void process_started(const Cmdline *c);
 bool process_pidfile_lock(const char *path, Error **errp); /* before start-up */

@@ -197,7 +197,9 @@ static Error *finish(void)
 static void finish_detached(void *opaque)
 {
     if (current == opaque) {
-        g_autoptr(Error) err = finish(); /* the event has said it */
+        Error *err = finish();
+
+        g_clear_error(&err); /* the event has said it */
     }
 }
 

@@ -101,12 +101,14 @@ int main(int argc, char **argv)
         }
         if (err) {
             error_report_err(g_steal_pointer(&err));
+            process_failed(argc, argv);
         }
         stop();
         machine_unlock();
     }
     if (err) {
         error_report_err(err);
+        process_failed(argc, argv);
     }
     cmdline_clear(&c);
     return status;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -38,6 +39,21 @@ static void G_GNUC_NORETURN wait_for_child(int fd)
         n = read(fd, &ok, 1);
     } while (n < 0 && errno == EINTR);
     _exit(n == 1 && ok ? 0 : 1);
+}
+
+#define CALLER_CONNECTS_MS 1000
+
+void process_failed(int argc, char **argv)
+{
+    for (int i = 1; i + 1 < argc; i++) {
+        const char *fd = g_str_equal(argv[i], "-chardev") && g_str_has_prefix(argv[i + 1], "socket,")
+                             ? strstr(argv[i + 1], ",fd=") : NULL;
+        if (fd && strstr(argv[i + 1], ",server=on")) {
+            struct pollfd p = { .fd = atoi(fd + strlen(",fd=")), .events = POLLIN };
+            poll(&p, 1, CALLER_CONNECTS_MS);
+            return;
+        }
+    }
 }
 
 bool process_daemonize(Error **errp)
