@@ -30,7 +30,7 @@
 typedef struct Undecided {
     Migration *m;
     IOChannel *ioc;
-    guint source; /* GLib source */
+    guint source; /* GLib source; 0: it has spoken, and is the preempt channel or a stranger */
     guint timer;  /* the same: its patience; 0: no end to it */
 } Undecided;
 
@@ -135,6 +135,14 @@ static void decide(Migration *m, IOChannel *ioc, const uint8_t *first)
     close_if_complete(m);
 }
 
+static void unwatch(Undecided *u)
+{
+    if (u->source) {
+        g_source_remove(u->source);
+        u->source = 0;
+    }
+}
+
 static void undecided_free(Undecided *u)
 {
     if (u->timer) {
@@ -145,13 +153,23 @@ static void undecided_free(Undecided *u)
     g_free(u);
 }
 
-/* When only the preempt channel is missing, who has said nothing is that: it never will. */
+/*
+ * A preempt channel begins with whatever page is urgent, maybe before the others were looked at:
+ * it is told apart by being the one that is left.
+ */
+static bool may_be_preempt(const Migration *m, const uint8_t *first)
+{
+    return preempt_missing(m) && (!m->channel || missing(m)) &&
+           dst_channel_kind(first, m->channel, missing(m), true) == DST_CHANNEL_STRANGER;
+}
+
+/* When only the preempt channel is missing, who has not said that it is another is that. */
 static void settle_silent(Migration *m)
 {
     if (m->channel && !missing(m) && preempt_missing(m) && m->undecided) {
         Undecided *u = m->undecided->data;
 
-        g_source_remove(u->source);
+        unwatch(u);
         decide(m, g_steal_pointer(&u->ioc), NULL);
         undecided_free(u);
     }
@@ -168,7 +186,9 @@ static void look(Undecided *u)
     uint8_t first[FIRST_BYTES];
     ssize_t n = io_channel_peek(u->ioc, first, sizeof(first), &err);
 
-    if (n == FIRST_BYTES) {
+    if (n == FIRST_BYTES && may_be_preempt(m, first)) {
+        u->source = 0;
+    } else if (n == FIRST_BYTES) {
         decide(m, g_steal_pointer(&u->ioc), first);
         undecided_free(u);
         settle_silent(m);
@@ -201,7 +221,7 @@ static gboolean on_silent(gpointer opaque)
     Undecided *u = opaque;
 
     warn_report("a connection to %s said nothing and was closed (x-peer-timeout)", u->m->uri);
-    g_source_remove(u->source);
+    unwatch(u);
     u->timer = 0;
     undecided_free(u);
     return G_SOURCE_REMOVE;
@@ -244,7 +264,7 @@ void dst_channels_clear(Migration *m)
     while (m->undecided) {
         Undecided *u = m->undecided->data;
 
-        g_source_remove(u->source);
+        unwatch(u);
         undecided_free(u);
     }
 }

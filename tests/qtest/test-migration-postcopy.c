@@ -326,6 +326,7 @@ static void test_replay(gconstpointer name)
         g_assert_true(g_file_get_contents(second_path, &second, &second_len, NULL));
         second_fd = connect_to(path);
         write_all(second_fd, second, second_len);
+        g_usleep(100 * 1000); /* it is looked at before the first has said what it is */
     }
     write_all(fd, forward, forward_len);
     got = read_messages(fd);
