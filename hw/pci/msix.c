@@ -102,7 +102,7 @@ static uint64_t bar_read(void *opaque, uint64_t addr, unsigned size)
     if (addr + size <= m->vectors * MSIX_ENTRY_SIZE) {
         memcpy(&value, m->table + addr, size);
     } else if (addr >= MSIX_PBA_OFFSET && addr + size <= MSIX_PBA_OFFSET + sizeof(m->pba)) {
-        memcpy(&value, m->pba + addr - MSIX_PBA_OFFSET, size);
+        memcpy(&value, m->pba + (addr - MSIX_PBA_OFFSET), size);
     }
     return GUINT64_FROM_LE(value);
 }

@@ -65,8 +65,9 @@ static uint32_t take_number(FuzzInput *in, unsigned bytes)
 static void fill_memory(FuzzInput *in)
 {
     uint64_t at = RINGS + take_number(in, 2);
-    unsigned len = MIN(fuzz_take_u8(in), in->len);
+    unsigned len = fuzz_take_u8(in);
 
+    len = MIN(len, in->len);
     memory_write(at, in->data, len);
     in->data += len;
     in->len -= len;
