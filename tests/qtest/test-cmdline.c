@@ -357,7 +357,18 @@ static bool have_child(pid_t parent, const char *name)
     return false;
 }
 
-/* The second process is there, has no descriptors, and goes when the first has gone. */
+static bool is_empty(const char *path)
+{
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+
+    g_assert_nonnull(dir);
+    return !g_dir_read_name(dir);
+}
+
+/*
+ * The second process is there, has no descriptors, and goes when the first has gone.  It may
+ * begin later than the first answers.
+ */
 static void test_async_teardown(void)
 {
     QTestState *s = qtest_init("-M none -m 16 -run-with async-teardown=on");
@@ -366,13 +377,17 @@ static void test_async_teardown(void)
                                                 (int)qtest_pid(s));
     g_autofree char *text = NULL;
 
+    for (int i = 0; i < 500 && !have_child(qtest_pid(s), name); i++) {
+        g_usleep(10000);
+    }
     g_assert_true(have_child(qtest_pid(s), name));
     g_assert_true(g_file_get_contents(children, &text, NULL, NULL));
     g_autofree char *proc = g_strdup_printf("/proc/%s", g_strchomp(text));
     g_autofree char *fds = g_build_filename(proc, "fd", NULL);
-    g_autoptr(GDir) dir = g_dir_open(fds, 0, NULL);
-    g_assert_nonnull(dir);
-    g_assert_null(g_dir_read_name(dir));
+    for (int i = 0; i < 500 && !is_empty(fds); i++) {
+        g_usleep(10000);
+    }
+    g_assert_true(is_empty(fds));
     qtest_quit(s);
     for (int i = 0; i < 500 && g_file_test(proc, G_FILE_TEST_EXISTS); i++) {
         g_usleep(10000);
