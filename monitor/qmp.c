@@ -353,6 +353,7 @@ Monitor *monitor_new_qmp(Chardev *c, bool pretty, Error **errp)
 {
     QmpMonitor *m = g_new0(QmpMonitor, 1);
     ChardevHandlers h = { qmp_can_read, qmp_read, qmp_event, m };
+    bool in_io_thread;
 
     m->base = (Monitor){ .chr = c, .qmp = true };
     m->ref = 1;
@@ -366,7 +367,10 @@ Monitor *monitor_new_qmp(Chardev *c, bool pretty, Error **errp)
     }
     qmp_event_set_sink(send_event);
     io_thread_need();
-    m->io_thread = m->session.oob_offered = chardev_set_context(c, io_context);
+    in_io_thread = chardev_set_context(c, io_context);
+    g_mutex_lock(&m->lock); /* start_reading() takes it before it looks */
+    m->io_thread = m->session.oob_offered = in_io_thread;
+    g_mutex_unlock(&m->lock);
     g_mutex_lock(&monitors_lock);
     if (!monitors) {
         monitors = g_ptr_array_new();
