@@ -39,17 +39,15 @@ VDev vdev_at(QTestState *s, unsigned bus, unsigned devfn)
     return d;
 }
 
-static void write_address(VDev *d, unsigned reg, uint64_t addr)
+void vdev_set_address(VDev *d, unsigned reg, uint64_t addr)
 {
     qtest_writel(d->s, d->bar + reg, addr);
     qtest_writel(d->s, d->bar + reg + 4, addr >> 32);
 }
 
-void vdev_start(VDev *d, uint64_t features)
+void vdev_negotiate(VDev *d, uint64_t features)
 {
     features |= 1ULL << 32;
-    d->seen = 0;
-    qtest_memset(d->s, VQ_DESC, 0, 0x4000);
     qtest_writeb(d->s, d->bar + VC_STATUS, 0);
     g_assert_cmphex(qtest_readb(d->s, d->bar + VC_STATUS), ==, 0);
     qtest_writeb(d->s, d->bar + VC_STATUS, 3);
@@ -62,11 +60,18 @@ void vdev_start(VDev *d, uint64_t features)
     }
     qtest_writeb(d->s, d->bar + VC_STATUS, 11);
     g_assert_cmphex(qtest_readb(d->s, d->bar + VC_STATUS), ==, 11);
+}
+
+void vdev_start(VDev *d, uint64_t features)
+{
+    d->seen = 0;
+    qtest_memset(d->s, VQ_DESC, 0, 0x4000);
+    vdev_negotiate(d, features);
     qtest_writew(d->s, d->bar + VC_QSELECT, 0);
     qtest_writew(d->s, d->bar + VC_QSIZE, VQ_SIZE);
-    write_address(d, VC_QDESC, VQ_DESC);
-    write_address(d, VC_QAVAIL, VQ_AVAIL);
-    write_address(d, VC_QUSED, VQ_USED);
+    vdev_set_address(d, VC_QDESC, VQ_DESC);
+    vdev_set_address(d, VC_QAVAIL, VQ_AVAIL);
+    vdev_set_address(d, VC_QUSED, VQ_USED);
     qtest_writew(d->s, d->bar + VC_QENABLE, 1);
     qtest_writeb(d->s, d->bar + VC_STATUS, 15);
 }

@@ -35,6 +35,10 @@ void pci_write(QTestState *s, unsigned bus, unsigned devfn, unsigned reg, uint32
 
 /* The device there, whose BARs were placed by the machine. */
 VDev vdev_at(QTestState *s, unsigned bus, unsigned devfn);
+/* A 64-bit address in two registers of the common configuration. */
+void vdev_set_address(VDev *d, unsigned reg, uint64_t addr);
+/* Reset, then up to FEATURES_OK with these features, which must be offered, and version 1. */
+void vdev_negotiate(VDev *d, uint64_t features);
 /* Reset, negotiate VERSION_1 and these features, set up queue 0, DRIVER_OK. */
 void vdev_start(VDev *d, uint64_t features);
 void vq_desc(VDev *d, unsigned i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);

@@ -12,31 +12,9 @@ uint64_t ring_buffer(const Ring *r, unsigned slot)
     return RING_DATA + (r->n * 2 * RING_SIZE + slot) * 0x1000;
 }
 
-static void set_address(VDev *d, unsigned reg, uint64_t addr)
-{
-    qtest_writel(d->s, d->bar + reg, addr);
-    qtest_writel(d->s, d->bar + reg + 4, addr >> 32);
-}
-
-static void negotiate(VDev *d, uint64_t features)
-{
-    features |= 1ULL << 32;
-    qtest_writeb(d->s, d->bar + VC_STATUS, 0);
-    qtest_writeb(d->s, d->bar + VC_STATUS, 3);
-    for (unsigned i = 0; i < 2; i++) {
-        qtest_writel(d->s, d->bar + VC_DFSELECT, i);
-        uint32_t offered = qtest_readl(d->s, d->bar + VC_DF);
-        g_assert_cmphex(features >> 32 * i & ~offered & 0xffffffff, ==, 0);
-        qtest_writel(d->s, d->bar + VC_GFSELECT, i);
-        qtest_writel(d->s, d->bar + VC_GF, features >> 32 * i);
-    }
-    qtest_writeb(d->s, d->bar + VC_STATUS, 11);
-    g_assert_cmphex(qtest_readb(d->s, d->bar + VC_STATUS), ==, 11);
-}
-
 void rings_start(VDev *d, uint64_t features, Ring *rings, unsigned count)
 {
-    negotiate(d, features);
+    vdev_negotiate(d, features);
     for (unsigned i = 0; i < count; i++) {
         uint64_t base = RING_BASE + i * STRIDE;
 
@@ -44,9 +22,9 @@ void rings_start(VDev *d, uint64_t features, Ring *rings, unsigned count)
         qtest_memset(d->s, base, 0, 0x3000);
         qtest_writew(d->s, d->bar + VC_QSELECT, i);
         qtest_writew(d->s, d->bar + VC_QSIZE, RING_SIZE);
-        set_address(d, VC_QDESC, base + DESC);
-        set_address(d, VC_QAVAIL, base + AVAIL);
-        set_address(d, VC_QUSED, base + USED);
+        vdev_set_address(d, VC_QDESC, base + DESC);
+        vdev_set_address(d, VC_QAVAIL, base + AVAIL);
+        vdev_set_address(d, VC_QUSED, base + USED);
         qtest_writew(d->s, d->bar + VC_QENABLE, 1);
     }
     qtest_writeb(d->s, d->bar + VC_STATUS, 15);
